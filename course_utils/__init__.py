@@ -1,0 +1,35 @@
+"""Lessons in image restoration: the helper package.
+
+Everything heavy is imported when it is first used: `import course_utils as cu` takes milliseconds.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# name -> the module that defines it
+_EXPORTS = {
+    "CourseError": "course_utils.files",
+    "setup": "course_utils.profiles",
+    "read_image": "course_utils.images",
+    "write_image": "course_utils.images",
+    "to_tensor": "course_utils.images",
+    "to_array": "course_utils.images",
+    "restore": "course_utils.inference",
+    "fit": "course_utils.training",
+    "show": "course_utils.figures",
+}
+_MODULES = ("data", "degrade", "figures", "files", "images", "inference", "losses", "metrics", "models", "profiles", "training")
+__all__ = [*_EXPORTS, *_MODULES]
+
+
+def __getattr__(name):
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    if name in _MODULES:
+        return import_module(f"course_utils.{name}")
+    raise AttributeError(f"course_utils has no {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__():
+    return [*globals(), *__all__]

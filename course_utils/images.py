@@ -1,0 +1,84 @@
+"""The one place where images change form.
+
+In the library an image is a float32 tensor (C, H, W), or a batch (N, C, H, W), RGB, in [0, 1].
+On disk and in caches it is uint8 (H, W, C).
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from course_utils.files import CourseError, atomic
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+
+
+def read_image(path):
+    """Read an image file as RGB uint8 (H, W, 3), turned upright as its EXIF data says; transparency is laid on white.
+
+    Raises:
+        CourseError: no such file, not an image, or a truncated one; the message names the file.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as file:
+            file.load()
+            return np.asarray(_to_rgb(ImageOps.exif_transpose(file)))
+    except FileNotFoundError:
+        raise CourseError(f"{path}: no such image file; check the path") from None
+    except IsADirectoryError:
+        raise CourseError(f"{path} is a folder; give an image file") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise CourseError(f"{path}: cannot be read ({reason}); replace the file or remove it") from None
+
+
+def _to_rgb(image):
+    if image.mode.startswith("I;16"):  # 16 bits a pixel: Pillow's own conversion would clip instead of scale
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def write_image(path, image):
+    """Write an image, a float tensor (C, H, W) in [0, 1] or a uint8 array (H, W, C), in the format of the suffix.
+
+    The file appears under its name only when it is complete.
+
+    Raises:
+        CourseError: a suffix that is not one of SUFFIXES.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise CourseError(f"{path}: images are written as {', '.join(sorted(SUFFIXES))}; change the suffix")
+    array = image if isinstance(image, np.ndarray) else to_array(image)
+    with atomic(path) as temporary:
+        Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array).save(temporary)
+
+
+def to_tensor(array):
+    """uint8 (H, W), (H, W, C) or (N, H, W, C) in 0..255 -> float32 (C, H, W) or (N, C, H, W) in [0, 1]. PIL images too."""
+    import torch
+
+    array = np.asarray(array)
+    if array.dtype != np.uint8:
+        raise CourseError(f"to_tensor takes uint8 images, not {array.dtype}; a float image in [0, 1] is torch.as_tensor")
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim not in (3, 4):
+        raise CourseError(f"to_tensor takes (H, W), (H, W, C) or (N, H, W, C), not {array.shape}")
+    return torch.from_numpy(np.moveaxis(array, -1, -3).astype(np.float32) / 255)
+
+
+def to_array(tensor):
+    """Float (C, H, W) or (N, C, H, W) in [0, 1] -> uint8 (H, W, C) or (N, H, W, C); clipped, then rounded to the nearest."""
+    array = tensor.detach().cpu().float().clamp(0, 1).mul(255).round().byte().numpy()
+    return np.ascontiguousarray(np.moveaxis(array, -3, -1))
+
+
+def quantise(tensor):
+    """A float image as its PNG would hold it: clipped to [0, 1] and rounded to 256 levels, still float32."""
+    return tensor.clamp(0, 1).mul(255).round().div(255)
