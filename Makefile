@@ -49,16 +49,19 @@ lint: $(READY)
 COLAB := .venv-colab
 colab-test: wheel
 	@$(MAKE) --no-print-directory $(COLAB)/.ready
+	@$(BIN)/uv pip install --quiet --python $(COLAB)/bin/python --no-deps --reinstall dist/*.whl
 	@COURSE_PROFILE=test $(COLAB)/bin/python -m pytest
 
-$(COLAB)/.ready: constraints/colab.txt pyproject.toml $(READY)
+# A fresh one each time: what an earlier attempt added would hide that the kit adds it.
+$(COLAB)/.ready: constraints/colab.txt pyproject.toml | $(READY)
 	@echo "Setting up $(COLAB) ..."
-	@test -x $(COLAB)/bin/python || $(PYTHON) -m venv $(COLAB)
+	@$(PYTHON) -m venv --clear $(COLAB)
 	@$(BIN)/uv pip install --python $(COLAB)/bin/python --requirement constraints/colab.txt
 	@$(BIN)/uv pip freeze --python $(COLAB)/bin/python > $(COLAB)/before.txt
 	@$(BIN)/uv pip install --python $(COLAB)/bin/python dist/*.whl
 	@$(BIN)/uv pip freeze --python $(COLAB)/bin/python --exclude course-utils > $(COLAB)/after.txt
-	@diff $(COLAB)/before.txt $(COLAB)/after.txt && echo "Installing the kit changed none of Colab's packages."
+	@diff $(COLAB)/before.txt $(COLAB)/after.txt || { echo "Installing the kit changed the packages above: widen its range in pyproject.toml"; exit 1; }
+	@echo "Installing the kit changed none of Colab's packages."
 	@touch $@
 
 wheel: $(READY)

@@ -19,7 +19,19 @@ _EXPORTS = {
     "fit": "course_utils.training",
     "show": "course_utils.figures",
 }
-_MODULES = ("data", "degrade", "figures", "files", "images", "inference", "losses", "metrics", "models", "profiles", "training")
+_MODULES = (
+    "data",
+    "degrade",
+    "figures",
+    "files",
+    "images",
+    "inference",
+    "losses",
+    "metrics",
+    "models",
+    "profiles",
+    "training",
+)
 __all__ = [*_EXPORTS, *_MODULES]
 
 

@@ -12,7 +12,7 @@ class CourseError(ValueError):
 
 @contextlib.contextmanager
 def atomic(path):
-    """Yield a temporary path in the folder of `path`; rename it to `path` when the block ends well, remove it otherwise.
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends well, remove it otherwise.
 
     A reader sees the old file or the new one, never half of one, whatever happens to the writer.
     """

@@ -49,23 +49,35 @@ def write_image(path, image):
     The file appears under its name only when it is complete.
 
     Raises:
-        CourseError: a suffix that is not one of SUFFIXES.
+        CourseError: a suffix that is not one of SUFFIXES; an array that is not one image, or not uint8.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise CourseError(f"{path}: images are written as {', '.join(sorted(SUFFIXES))}; change the suffix")
     array = image if isinstance(image, np.ndarray) else to_array(image)
+    if array.dtype != np.uint8:
+        raise CourseError(f"{path}: an array is written as uint8, not {array.dtype}; give a float image as a tensor")
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 2 and (array.ndim != 3 or array.shape[-1] not in (3, 4)):
+        raise CourseError(
+            f"{path}: an image has 1, 3 or 4 channels, not the shape {array.shape}; write a batch one by one"
+        )
     with atomic(path) as temporary:
-        Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array).save(temporary)
+        Image.fromarray(array).save(temporary)
 
 
 def to_tensor(array):
-    """uint8 (H, W), (H, W, C) or (N, H, W, C) in 0..255 -> float32 (C, H, W) or (N, C, H, W) in [0, 1]. PIL images too."""
+    """uint8 (H, W), (H, W, C), (N, H, W, C) or a PIL image -> float32 (C, H, W) or (N, C, H, W) in [0, 1]."""
     import torch
 
+    if isinstance(array, Image.Image) and array.mode not in ("L", "RGB"):
+        array = _to_rgb(array)  # a palette image would give its indices, a bilevel one its bits
     array = np.asarray(array)
     if array.dtype != np.uint8:
-        raise CourseError(f"to_tensor takes uint8 images, not {array.dtype}; a float image in [0, 1] is torch.as_tensor")
+        raise CourseError(
+            f"to_tensor takes uint8 images, not {array.dtype}; a float image in [0, 1] is torch.as_tensor"
+        )
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim not in (3, 4):
@@ -74,7 +86,17 @@ def to_tensor(array):
 
 
 def to_array(tensor):
-    """Float (C, H, W) or (N, C, H, W) in [0, 1] -> uint8 (H, W, C) or (N, H, W, C); clipped, then rounded to the nearest."""
+    """Float (C, H, W) or (N, C, H, W) in [0, 1] -> uint8 (H, W, C) or (N, H, W, C); clipped, then rounded.
+
+    Raises:
+        CourseError: not floats (a uint8 tensor would turn white), other dimensions, or NaN.
+    """
+    if not tensor.is_floating_point():
+        raise CourseError(f"to_array takes float images in [0, 1], not {tensor.dtype}; divide a uint8 tensor by 255")
+    if tensor.ndim not in (3, 4):
+        raise CourseError(f"to_array takes (C, H, W) or (N, C, H, W), not {tuple(tensor.shape)}")
+    if tensor.isnan().any():
+        raise CourseError("to_array: the image holds NaN, which has no grey level; look at the network that made it")
     array = tensor.detach().cpu().float().clamp(0, 1).mul(255).round().byte().numpy()
     return np.ascontiguousarray(np.moveaxis(array, -3, -1))
 
@@ -82,3 +104,23 @@ def to_array(tensor):
 def quantise(tensor):
     """A float image as its PNG would hold it: clipped to [0, 1] and rounded to 256 levels, still float32."""
     return tensor.clamp(0, 1).mul(255).round().div(255)
+
+
+def check_image(image, name="the image"):
+    """Raise CourseError unless `image` is a float tensor (C, H, W) or (N, C, H, W) with all its values in [0, 1].
+
+    Values may pass 0 or 1 by 0.001, a quarter of a grey level, as rounding leaves them.
+    """
+    import torch
+
+    if not torch.is_tensor(image):
+        raise CourseError(f"{name} is a {type(image).__name__}, not a tensor; images.to_tensor converts uint8 images")
+    if not image.is_floating_point():
+        raise CourseError(f"{name} is {image.dtype}, not float; images.to_tensor scales uint8 images to [0, 1]")
+    if image.ndim not in (3, 4) or image.numel() == 0:
+        raise CourseError(f"{name} has the shape {tuple(image.shape)}; give (C, H, W) or (N, C, H, W), none of them 0")
+    low, high = (value.item() for value in image.detach().aminmax())
+    if low != low or high != high:  # NaN, which aminmax hands on, is the one number that differs from itself
+        raise CourseError(f"{name} holds NaN; look at what made it (a division by 0, or a training that diverged)")
+    if low < -0.001 or high > 1.001:
+        raise CourseError(f"{name} has values from {low:.4g} to {high:.4g}, outside [0, 1]; clip it with .clamp(0, 1)")

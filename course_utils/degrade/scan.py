@@ -377,10 +377,10 @@ class Scan:
 SCANNERS = {
     "flatbed": Scan(
         (
-            Halftone(period=2.3, dot_gain=0.05),
+            Halftone(period=2.3, dot_gain=0.05, aperture=0.50),
             BleedThrough(0.15),
-            Texture(grain=0.012, warp=0.15, blur=0.4),
-            ColourTransition(cast=(1.00, 0.92, 0.78), fading=0.18, saturation=0.76, gamma=1.05),
+            Texture(grain=0.012, warp=0.15, blur=0.3),
+            ColourTransition(cast=(1.00, 0.92, 0.78), fading=0.22, saturation=0.74, gamma=1.05),
             Dust(specks=14, hairs=1.0, scratches=0.3),
             SensorNoise(shot=3.5, read=1.5),
         )
@@ -389,28 +389,28 @@ SCANNERS = {
         (
             Halftone(period=2.7, dot_gain=0.08, aperture=0.55),
             BleedThrough(0.22, blur=1.3),
-            Texture(grain=0.010, warp=0.18, blur=0.45),
-            ColourTransition(cast=(0.82, 0.88, 0.92), fading=0.16, saturation=0.70, gamma=0.88),
+            Texture(grain=0.010, warp=0.18, blur=0.35),
+            ColourTransition(cast=(0.82, 0.88, 0.92), fading=0.18, saturation=0.70, gamma=0.88),
             Dust(specks=22, hairs=1.5, scratches=1.0),
             SensorNoise(shot=5.0, read=2.5, streaks=0.007),
         )
     ),
     "photo": Scan(
         (
-            Halftone(period=3.0, dot_gain=0.04, aperture=0.7),
+            Halftone(period=3.0, dot_gain=0.04, aperture=0.55),
             BleedThrough(0.11, blur=2.0),
-            Texture(grain=0.015, warp=0.12, blur=0.4),
-            ColourTransition(cast=(0.96, 0.92, 0.86), fading=0.20, saturation=0.80, gamma=1.15),
+            Texture(grain=0.015, warp=0.12, blur=0.3),
+            ColourTransition(cast=(0.96, 0.92, 0.86), fading=0.24, saturation=0.78, gamma=1.15),
             Dust(specks=8, hairs=0.6, scratches=0.2),
             SensorNoise(shot=2.5, read=1.0, streaks=0.003),
         )
     ),
     "archive": Scan(
         (
-            Halftone(period=2.5, dot_gain=0.07, aperture=0.55),
+            Halftone(period=2.5, dot_gain=0.07, aperture=0.50),
             BleedThrough(0.20, blur=1.8),
-            Texture(grain=0.018, warp=0.18, blur=0.45),
-            ColourTransition(cast=(0.94, 0.82, 0.86), fading=0.24, saturation=0.64, gamma=0.95),
+            Texture(grain=0.018, warp=0.18, blur=0.35),
+            ColourTransition(cast=(0.94, 0.82, 0.86), fading=0.26, saturation=0.64, gamma=0.95),
             Dust(specks=26, hairs=1.6, scratches=0.8),
             SensorNoise(shot=4.5, read=2.0, streaks=0.005),
         )

@@ -1,0 +1,247 @@
+"""The `course` command. Each subcommand is one function below; what it does is in the library."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from course_utils.files import CourseError
+
+EXAMPLES = """examples:
+  course demo                                       train on the embedded pages and restore scanned ones
+  course data fetch pages                           make the magazine pages (20 seconds, no download)
+  course train --data pages --out runs/first        train; the same line again goes on where it stopped
+  course restore scan.png --model runs/first/best.safetensors --out restored
+  course lessons run 05_dncnn --solution --out html
+  course doctor                                     what to do when something does not work
+"""
+
+
+def main(arguments=None):
+    """Run the command; returns the exit code: 0 done, 1 doctor found a problem, 2 a clear error, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from what was saved", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if options.debug:
+            raise
+        print(f"course: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _one_line(error):
+    if isinstance(error, CourseError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {error}; please report it, with what --debug prints"
+
+
+def _data_list(options):
+    from course_utils import data
+
+    for name, record in data.datasets().items():
+        print(f"{name:10} {record.title}\n{'':10} {record.holds}\n{'':10} {record.size}; {record.licence}")
+    print(f"{'FOLDER':10} one of your own, with clean/ and scan/\n\nData are kept in {data.home()} (COURSE_HOME).")
+
+
+def _data_fetch(options):
+    from course_utils import data
+
+    print(data.fetch(options.name, folder=options.folder, mirrors=options.mirror))
+
+
+def _data_make(options):
+    from course_utils import data
+
+    counts = {"train": options.train, "valid": options.valid, "test": options.test}
+    print(data.make_pages(options.folder, **counts, size=options.size, seed=options.seed))
+
+
+def _train(options):
+    import torch
+
+    from course_utils.data import PairedImages, PairedPatches, training_pairs
+    from course_utils.models import DnCNN
+    from course_utils.recipes import recipe
+    from course_utils.training import fit
+
+    chosen = recipe().but(**{name: getattr(options, name) for name in recipe().names()})
+    training, validation = training_pairs(options.data)
+    torch.manual_seed(options.seed)
+    model = DnCNN(**chosen.network)
+    history = fit(
+        model,
+        PairedPatches(training, patch=chosen.patch, seed=options.seed),
+        PairedImages(validation[: chosen.validate_on]),
+        **chosen.training,
+        out=options.out,
+        patience=options.patience,
+        save_every=options.save_every,
+        seed=options.seed,
+        precision=options.precision,
+        workers=options.workers,
+        resume=not options.restart,
+    )
+    print(f"best: {max(history.psnrs):.2f} dB on validation at step {history.best_step}")
+    print(options.out / "best.safetensors")
+
+
+def _restore(options):
+    from course_utils.checkpoints import load_model
+    from course_utils.images import read_image, to_tensor, write_image
+    from course_utils.inference import restore
+
+    model = load_model(options.model)
+    targets = [options.out / f"{path.stem}.png" for path in options.images]
+    for path, target in zip(options.images, targets, strict=True):
+        if targets.count(target) > 1:
+            raise CourseError(f"{path}: another image would be written to {target} too; restore them into two folders")
+        if target.exists() and target.samefile(path):
+            raise CourseError(f"{path} would be overwritten by its restoration; choose another --out")
+    for path, target in zip(options.images, targets, strict=True):
+        write_image(target, restore(model, to_tensor(read_image(path)), tile=options.tile, progress=True))
+        print(target)
+
+
+def _demo(options):
+    from course_utils.demo import run
+
+    run(options.out, seed=options.seed)
+
+
+def _lessons_list(options):
+    from course_utils import authoring
+
+    for lesson in authoring.list_lessons(authoring.find_root()):
+        minutes = ", ".join(f"{profile} {time} min" for profile, time in lesson.minutes.items())
+        print(f"{lesson.name:14} {lesson.title} ({minutes})")
+
+
+def _lessons_build(options):
+    from course_utils import authoring
+
+    changed = authoring.build(authoring.find_root(), check=options.check)
+    print(*changed, sep="\n") if changed else print("All notebooks match their sources.")
+
+
+def _lessons_run(options):
+    from course_utils import authoring
+
+    for name in options.names:
+        print(
+            authoring.run(name, authoring.find_root(), options.out, solution=options.solution, profile=options.profile)
+        )
+
+
+def _doctor(options):
+    from course_utils import doctor
+
+    findings = doctor.examine()
+    print(doctor.report(findings))
+    return 0 if doctor.healthy(findings) else 1
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="course",
+        description="Lessons in image restoration: data, training, restoring, notebooks.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_data(_group(commands, "data", "what data there are; get or make them"))
+    _add_train(_command(commands, "train", _train, "train DnCNN on pairs of images"))
+    _add_restore(_command(commands, "restore", _restore, "restore images with a trained network"))
+    demo = _command(commands, "demo", _demo, "from nothing to restored pages, in a few minutes")
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for what it makes (%(default)s)")
+    demo.add_argument("--seed", type=int, default=0)
+    _add_lessons(_group(commands, "lessons", "list, build and run the lessons (in a clone of the repository)"))
+    _command(commands, "doctor", _doctor, "look at this installation, and say what to do")
+    return parser
+
+
+def _version():
+    from course_utils import __version__
+
+    return f"course {__version__}"
+
+
+def _group(commands, name, text):
+    return commands.add_parser(name, help=text, description=text).add_subparsers(metavar="COMMAND", required=True)
+
+
+def _command(commands, name, run, text, example=None):
+    keep = argparse.RawDescriptionHelpFormatter
+    epilog = f"example:\n  {example}" if example else None
+    command = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=keep)
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_data(commands):
+    _command(commands, "list", _data_list, "list the data sets")
+    fetch = _command(commands, "fetch", _data_fetch, "get a data set", "course data fetch descan --mirror /media/usb")
+    fetch.add_argument("name", help="a name from `course data list`, or a folder with clean/ and scan/")
+    fetch.add_argument("--folder", type=Path, help="where to put it")
+    fetch.add_argument("--mirror", action="append", default=[], help="a folder or address that has the archives")
+    make = _command(commands, "make", _data_make, "make magazine pages", "course data make pages-large --train 500")
+    make.add_argument("folder", type=Path)
+    for name, count in (("train", 24), ("valid", 6), ("test", 6)):
+        make.add_argument(f"--{name}", type=_whole(0), default=count, help="number of pages (%(default)s)")
+    make.add_argument("--size", type=_whole(256), default=512, help="height and width in pixels (%(default)s)")
+    make.add_argument("--seed", type=_whole(0), default=0)
+
+
+def _add_train(train):
+    from course_utils.recipes import DESCRIPTION
+
+    train.epilog = "example:\n  course train --data pages --out runs/deep --depth 17 --width 64 --steps 20000"
+    train.add_argument("--data", default="pages", help="a data set, or a folder of one's own (%(default)s)")
+    train.add_argument(
+        "--out", type=Path, required=True, help="folder for the checkpoints; used again, training goes on"
+    )
+    for name, text in DESCRIPTION.items():
+        kind = float if name == "lr" else _whole(1)
+        train.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{text} (default: as the profile says)")
+    train.add_argument("--patience", type=_whole(1), help="stop after this many validations without a better one")
+    train.add_argument("--save-every", type=_whole(1), default=100, help="steps between saves (%(default)s)")
+    train.add_argument(
+        "--precision", choices=("no", "bf16", "fp16"), default="no", help="mixed precision (%(default)s)"
+    )
+    train.add_argument("--workers", type=_whole(0), default=0, help="processes that load data (%(default)s)")
+    train.add_argument("--seed", type=_whole(0), default=0)
+    train.add_argument("--restart", action="store_true", help="begin anew, whatever is in --out")
+
+
+def _add_restore(restore):
+    restore.epilog = "example:\n  course restore page.jpg --model runs/demo/best.safetensors --out restored --tile 256"
+    restore.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    restore.add_argument("--model", type=Path, required=True, help="a checkpoint, best.safetensors")
+    restore.add_argument("--out", type=Path, required=True, help="folder for the restored images (PNG)")
+    restore.add_argument("--tile", type=_whole(1), default=256, help="side of the tiles in pixels (%(default)s)")
+
+
+def _add_lessons(commands):
+    _command(commands, "list", _lessons_list, "list the lessons")
+    build = _command(commands, "build", _lessons_build, "make the notebooks from lessons/source")
+    build.add_argument("--check", action="store_true", help="write nothing; fail if a notebook is stale")
+    run = _command(commands, "run", _lessons_run, "run lessons without a browser and write them as HTML")
+    run.add_argument("names", nargs="+", metavar="LESSON")
+    run.add_argument("--out", type=Path, default=Path("runs/lessons"), help="folder for the pages (%(default)s)")
+    run.add_argument("--solution", action="store_true", help="with every exercise filled in")
+    run.add_argument("--profile", choices=("test", "cpu", "gpu"), help="budget (default: by the device)")
+
+
+def _whole(least):
+    def whole_number(text):
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is below {least}")
+        return value
+
+    return whole_number

@@ -1,0 +1,162 @@
+"""The one evaluation: lessons, checks, benchmarks and the competition all measure with these functions.
+
+Images are float tensors (C, H, W) or (N, C, H, W) in [0, 1]; the data range is therefore 1, never taken from an image.
+Everything is computed in float64.
+"""
+
+import torch
+from torch.nn import functional as F
+
+from course_utils.files import CourseError
+from course_utils.images import check_image, quantise
+
+
+def comparable(restored, clean, border=0):
+    """Check two images, or two batches, and make them ready to compare: (N, C, H, W) in float64, borders shaved.
+
+    Args:
+        restored, clean: float (C, H, W) or (N, C, H, W) in [0, 1].
+        border: pixels to leave out at each side.
+
+    Raises:
+        CourseError: different shapes, integers, NaN, values outside [0, 1], or a border that leaves no pixel.
+    """
+    check_image(restored, "the restored image")
+    check_image(clean, "the clean image")
+    if restored.shape != clean.shape:
+        sizes = f"{tuple(restored.shape)} and {tuple(clean.shape)}"
+        raise CourseError(f"the restored and the clean image differ in shape, {sizes}; crop both to one shape")
+    height, width = clean.shape[-2:]
+    if not 0 <= border < min(height, width) / 2:
+        raise CourseError(f"border={border} leaves no pixel of a {height}x{width} image; shave less")
+    shaved = (..., slice(border, height - border), slice(border, width - border))
+    restored, clean = restored.detach()[shaved].cpu().double(), clean.detach()[shaved].cpu().double()
+    return (restored, clean) if clean.ndim == 4 else (restored[None], clean[None])
+
+
+def luma(rgb):
+    """The Y of studio-range YCbCr, ITU-R BT.601: black is 16/255 and white 235/255, as in MATLAB's rgb2ycbcr.
+
+    Args:
+        rgb: float (3, H, W) or (N, 3, H, W) in [0, 1].
+
+    Returns:
+        (1, H, W) or (N, 1, H, W), in [16/255, 235/255].
+
+    Raises:
+        CourseError: not 3 channels, or not a float image in [0, 1].
+    """
+    check_image(rgb, "the RGB image")
+    if rgb.shape[-3] != 3:
+        raise CourseError(f"luma takes 3 channels, R, G and B, not the shape {tuple(rgb.shape)}")
+    red, green, blue = rgb.unbind(dim=-3)  # each (..., H, W)
+    y = 16 + 65.481 * red + 128.553 * green + 24.966 * blue  # 16..235
+    return y.unsqueeze(-3) / 255
+
+
+def psnr(restored, clean, border=0):
+    """Peak signal-to-noise ratio in dB, for a data range of 1: 10 * log10(1 / MSE). Higher is better.
+
+    For a batch, the mean of the PSNR of each image (not the PSNR of their common MSE, which is lower).
+    Equal images give infinity; one such image makes the mean of its whole batch infinite.
+
+    Args:
+        restored, clean: float (C, H, W) or (N, C, H, W) in [0, 1].
+        border: pixels to leave out at each side; super-resolution leaves out its scale.
+
+    Raises:
+        CourseError: the two differ in shape, or are not float images in [0, 1].
+    """
+    restored, clean = comparable(restored, clean, border)  # (N, C, H, W)
+    mse = (restored - clean).square().mean(dim=(1, 2, 3))  # (N,)
+    return (10 * torch.log10(1 / mse)).mean().item()
+
+
+def ssim(restored, clean, border=0):
+    """Structural similarity, at most 1: do means, contrasts and patterns agree within each 11x11 neighbourhood?
+
+    Wang, Bovik, Sheikh, Simoncelli: "Image quality assessment: from error visibility to structural similarity",
+    IEEE TIP 2004: a Gaussian window with sigma 1.5, K1 = 0.01, K2 = 0.03, only windows that lie inside the image.
+    Equals scikit-image with gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1; a mean
+    over channels and images.
+
+    Args:
+        restored, clean: float (C, H, W) or (N, C, H, W) in [0, 1].
+        border: pixels to leave out at each side.
+
+    Raises:
+        CourseError: as `psnr`; also fewer than 11 pixels in height or width.
+    """
+    x, y = (image.flatten(0, 1).unsqueeze(1) for image in comparable(restored, clean, border))  # (N*C, 1, H, W)
+    mean_x, mean_y = window_mean(x), window_mean(y)
+    variance_x = window_mean(x * x) - mean_x**2
+    variance_y = window_mean(y * y) - mean_y**2
+    covariance = window_mean(x * y) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2  # keep flat windows from 0 / 0
+    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    similarity /= (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
+    return similarity.mean().item()
+
+
+def window_mean(planes):
+    """Means under an 11x11 Gaussian window with sigma 1.5: (N, 1, H, W) -> (N, 1, H - 10, W - 10)."""
+    if min(planes.shape[-2:]) < 11:
+        raise CourseError(f"SSIM needs 11x11 pixels, not {planes.shape[-2]}x{planes.shape[-1]}; give a larger image")
+    offsets = torch.arange(-5, 6, dtype=planes.dtype, device=planes.device)
+    weights = torch.exp(-(offsets**2) / (2 * 1.5**2))
+    weights = weights / weights.sum()  # (11,)
+    columns = F.conv2d(planes, weights.view(1, 1, 11, 1))  # a Gaussian is separable: first down, then across
+    return F.conv2d(columns, weights.view(1, 1, 1, 11))
+
+
+def mean_luma_error(restored_images, clean_images):
+    """The competition's metric: mean over the images of |mean Y of the restored - mean Y of the clean|, in 0..255.
+
+    Lower is better. It sees one number of each image: a constant grey can win. Read it beside PSNR and SSIM.
+
+    Args:
+        restored_images, clean_images: two lists of float (3, H, W) in [0, 1], or two batches (N, 3, H, W).
+            Images with 1 channel are taken as Y itself.
+
+    Raises:
+        CourseError: no images, lists of different lengths, images of different shapes or outside [0, 1].
+    """
+    differences = []
+    for restored, clean in pairs_of(restored_images, clean_images):
+        restored, clean = comparable(restored, clean)  # (1, C, H, W)
+        if clean.shape[1] != 1:
+            restored, clean = luma(restored), luma(clean)
+        differences.append(255 * abs(restored.mean() - clean.mean()).item())
+    return sum(differences) / len(differences)
+
+
+def pairs_of(restored_images, clean_images):
+    """Pair two equally long lists of images, or two batches: [(restored, clean), ...]."""
+    if len(restored_images) != len(clean_images):
+        counts = f"{len(restored_images)} restored images, {len(clean_images)} clean ones"
+        raise CourseError(f"{counts}; give one for each, in the same order")
+    if len(clean_images) == 0:
+        raise CourseError("no images to evaluate; give at least one pair")
+    return list(zip(restored_images, clean_images, strict=True))
+
+
+def evaluate(restored, clean, border=0):
+    """Measure restored images as their PNG files would be measured: each is rounded to 8 bits first.
+
+    Args:
+        restored, clean: two lists of float (C, H, W) in [0, 1], of any sizes, or two batches (N, C, H, W).
+        border: pixels to leave out at each side for PSNR and SSIM.
+
+    Returns:
+        {"psnr": dB, "ssim": at most 1, "luma_error": grey levels}, each the mean over the images.
+
+    Raises:
+        CourseError: no images, lists of different lengths, images of different shapes or outside [0, 1].
+    """
+    scores = []
+    for image, original in pairs_of(restored, clean):
+        comparable(image, original, border)  # before rounding, which would clip what is out of range
+        image, original = quantise(image), quantise(original)
+        score = {"psnr": psnr(image, original, border), "ssim": ssim(image, original, border)}
+        scores.append(score | {"luma_error": mean_luma_error([image], [original])})
+    return {name: sum(score[name] for score in scores) / len(scores) for name in scores[0]}

@@ -1,0 +1,71 @@
+"""How DnCNN is trained for descanning under each profile, unless `course train` is told otherwise."""
+
+from dataclasses import dataclass, replace
+
+# What can be set, and what it means: the options of `course train`.
+DESCRIPTION = {
+    "depth": "convolutions of the network",
+    "width": "feature maps between them",
+    "patch": "side of the training patches in pixels",
+    "batch_size": "patches in a batch",
+    "steps": "batches to learn from",
+    "lr": "learning rate at the start",
+    "validate_every": "steps between validations",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network and its training; the fields are those of DESCRIPTION."""
+
+    depth: int
+    width: int
+    patch: int
+    batch_size: int
+    steps: int
+    lr: float
+    validate_every: int
+    validate_on: int  # how many of the validation pairs
+    batch_norm: bool = True
+
+    @staticmethod
+    def names():
+        return tuple(DESCRIPTION)
+
+    def but(self, **changes):
+        """The same recipe with some settings changed; None changes nothing."""
+        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+    @property
+    def network(self):
+        return {"depth": self.depth, "width": self.width, "batch_norm": self.batch_norm}
+
+    @property
+    def training(self):
+        return {name: getattr(self, name) for name in ("steps", "batch_size", "lr", "validate_every")}
+
+
+RECIPES = {
+    "test": Recipe(depth=4, width=8, patch=32, batch_size=4, steps=12, lr=3e-3, validate_every=6, validate_on=1),
+    "cpu": Recipe(
+        depth=5,
+        width=32,
+        patch=40,
+        batch_size=8,
+        steps=1500,
+        lr=3e-3,
+        validate_every=500,
+        validate_on=3,
+        batch_norm=False,
+    ),
+    "gpu": Recipe(
+        depth=17, width=64, patch=128, batch_size=32, steps=20_000, lr=1e-3, validate_every=1000, validate_on=6
+    ),
+}
+
+
+def recipe(profile=None):
+    """The recipe of a profile, by default of the current one."""
+    from course_utils.profiles import current
+
+    return RECIPES[profile or current().name]

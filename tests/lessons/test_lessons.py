@@ -1,0 +1,77 @@
+"""The lessons themselves: they match their sources, hide the answers, lead somewhere, and run to their end."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from course_utils import authoring
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "lessons" / "source").glob("*.py"))
+none_yet = pytest.mark.skip(reason="lessons/source holds no lesson yet")
+LESSONS = NAMES or [pytest.param("none", marks=none_yet)]
+
+
+def lesson(name):
+    return next(one for one in authoring.list_lessons(ROOT) if one.name == name)
+
+
+@pytest.mark.skipif(not NAMES, reason="lessons/source holds no lesson yet")
+def test_notebooks_match_their_sources():
+    assert authoring.build(ROOT, check=True) == []
+
+
+@pytest.mark.parametrize("solution", [False, True], ids=["student", "solution"])
+@pytest.mark.parametrize("name", LESSONS)
+def test_runs_to_its_end(name, solution, tmp_path):
+    page = authoring.run(name, ROOT, tmp_path, solution=solution, profile="test", progress=False)
+    code = [cell for cell in json.loads(page.with_suffix(".ipynb").read_text())["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in code)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_student_notebook_does_not_hold_the_answers(name):
+    for language in lesson(name).languages():
+        shown = json.loads((ROOT / "lessons" / language / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in shown if cell["cell_type"] == "code"]
+        for cell in lesson(name).cells:
+            if "answer" in cell.options:
+                assert not set(bodies(authoring.source_of(cell.options["answer"]))) & {
+                    b for c in code for b in bodies(c)
+                }
+
+
+def bodies(code):
+    """The bodies of all functions of two statements or more, without docstrings, in one spelling."""
+    tree = ast.parse(re.sub(r"^([ \t]*)[%!].*", r"\1pass", code, flags=re.MULTILINE))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            statements = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            if len(statements) > 1:
+                yield "\n".join(ast.unparse(one) for one in statements)
+
+
+def test_an_answer_in_a_notebook_would_be_found():
+    answer = authoring.source_of("course_utils.files:atomic")
+    renamed = answer.replace("def atomic", "def other").replace('"""Yield', '"""Give')
+    assert list(bodies(answer)) and list(bodies(answer)) == list(bodies("%pip install x\n" + renamed))
+
+
+@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("kind", ["lessons", "solutions"])
+def test_badges_and_links_lead_into_the_repository(name, kind):
+    repository, branch = authoring._address(ROOT)
+    inside = re.escape(repository.removeprefix("https://github.com/")) + f"/blob/{re.escape(branch)}/([^)#]+)"
+    for language in lesson(name).languages():
+        path = ROOT / kind / language / f"{name}.ipynb"
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        badges = re.findall(inside, prose)
+        assert badges[0] == f"{kind}/{language}/{name}.ipynb"
+        relative = [link for link in re.findall(r"\]\(([^)\s#]+)", prose) if "://" not in link and ":" not in link]
+        missing = [one for one in badges if not (ROOT / one).exists()]
+        missing += [link for link in relative if not (path.parent / link).exists()]
+        assert not missing

@@ -1,0 +1,183 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_utils.files import CourseError
+from course_utils.inference import inside, restore, tiles
+from course_utils.models import DnCNN
+
+
+@pytest.fixture
+def model():
+    """Untrained, but its weights have one sign: the ReLUs let all through, and the whole receptive field counts."""
+    torch.manual_seed(1)
+    net = DnCNN(depth=5, width=4).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.abs_()
+        net.layers[-1].weight.mul_(0.1 / net(torch.ones(1, 3, 16, 16)).max())
+    return net
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 50), st.integers(0, 12))
+def test_tiles_cover_every_pixel_once_and_see_the_halo(height, width, tile, halo):
+    times = np.zeros((height, width), int)
+    for outer, inner in tiles(height, width, tile, halo):
+        times[inner] += 1
+        for o, i, side in zip(outer, inner, (height, width), strict=True):
+            assert (o.start, o.stop) == (max(i.start - halo, 0), min(i.stop + halo, side))
+            assert 0 < i.stop - i.start <= tile
+    assert (times == 1).all()
+
+
+def test_inside_cuts_the_halo_off():
+    image = torch.arange(3 * 20 * 30).view(3, 20, 30)
+    for outer, inner in tiles(20, 30, 8, 3):
+        assert torch.equal(inside(image[:, *outer], outer, inner), image[:, *inner])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 40), (33, 50)])
+@pytest.mark.parametrize("tile", [1, 7, 16, 64])
+def test_in_tiles_as_whole(model, size, tile):
+    image = torch.rand(3, *size)
+    torch.testing.assert_close(restore(model, image, tile=tile), restore(model, image), atol=1e-5, rtol=0)
+
+
+def test_the_halo_must_be_the_receptive_radius(model):
+    image = torch.rand(3, 40, 56)
+    whole = restore(model, image)
+
+    def seam(halo):
+        return (restore(model, image, tile=16, halo=halo) - whole).abs().max().item()
+
+    radius = model.receptive_radius
+    assert seam(0) > 10 / 255
+    assert seam(radius - 1) > 1e-4
+    assert seam(radius) < 1e-6
+    assert restore(model, image, tile=16).equal(restore(model, image, tile=16, halo=radius))
+
+
+def test_seventeen_layers_need_seventeen_pixels():
+    torch.manual_seed(0)
+    model = DnCNN(width=8).eval()
+    image = torch.rand(3, 48, 70)
+    torch.testing.assert_close(restore(model, image, tile=24), restore(model, image), atol=1e-5, rtol=0)
+
+
+def test_a_batch_is_its_images(model):
+    batch = torch.rand(3, 3, 20, 14)
+    result = restore(model, batch)
+    assert result.shape == batch.shape
+    for image, restored in zip(batch, result, strict=True):
+        torch.testing.assert_close(restore(model, image), restored)
+
+
+def test_the_result_is_clipped_and_the_input_untouched(model):
+    with torch.no_grad():
+        model.layers[-1].bias.fill_(0.5)
+    image = torch.rand(3, 9, 9)
+    before = image.clone()
+    result = restore(model, image)
+    assert result.min() == 0 and result.max() <= 1
+    assert result.dtype == torch.float32 and result.device.type == "cpu"
+    assert torch.equal(image, before)
+    torch.testing.assert_close(result, (image - model(image[None])[0].detach()).clamp(0, 1))
+
+
+def test_the_result_can_be_trained_on(model):
+    result = restore(model, torch.rand(3, 9, 9))
+    assert not result.requires_grad and not result.is_inference()
+    (result[None] * torch.ones(1, requires_grad=True)).sum().backward()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_mode_for_the_duration(training):
+    model = DnCNN(depth=4, width=8).train(training)
+    image = torch.rand(3, 16, 16)
+    statistics = model.layers[3].running_mean.clone()
+    result = restore(model, image)
+    assert model.training is training and model.layers[3].training is training
+    assert torch.equal(statistics, model.layers[3].running_mean)
+    torch.testing.assert_close(result, model.eval().restore(image[None])[0].detach().clamp(0, 1))
+
+
+def test_the_mode_comes_back_after_an_error(model):
+    model.train()
+    with pytest.raises(CourseError, match="channels=3"):
+        restore(model, torch.rand(1, 16, 16))
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "message"),
+    [
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), {}, "is torch.uint8, not float; images.to_tensor"),
+        (np.zeros((3, 8, 8)), {}, "not a tensor"),
+        (torch.full((3, 8, 8), float("nan")), {}, "holds NaN"),
+        (torch.full((3, 8, 8), -1.0), {}, r"outside \[0, 1\]"),
+        (torch.rand(8, 8), {}, "shape"),
+        (torch.rand(3, 8, 8), {"tile": 0}, "tile=0"),
+        (torch.rand(3, 8, 8), {"tile": 4, "halo": -1}, "halo=-1"),
+    ],
+)
+def test_what_cannot_be_restored_is_refused(model, image, options, message):
+    with pytest.raises(CourseError, match=message):
+        restore(model, image, **options)
+
+
+def test_networks_that_cannot_restore():
+    class Net(torch.nn.Module):
+        answer = staticmethod(lambda y: y)
+
+        def restore(self, y):
+            return self.answer(y)
+
+    net, image = Net(), torch.rand(3, 8, 8)
+    assert torch.equal(restore(net, image), image)
+    with pytest.raises(CourseError, match=r"Net has no receptive_radius .* give halo="):
+        restore(net, image, tile=4)
+    net.answer = lambda y: y[:, :1]
+    with pytest.raises(CourseError, match=r"turned \(1, 3, 8, 8\) into \(1, 1, 8, 8\)"):
+        restore(net, image)
+    net.answer = lambda y: y / 0 * 0
+    with pytest.raises(CourseError, match="answered NaN"):
+        restore(net, image)
+    with pytest.raises(CourseError, match="has no method restore"):
+        restore(torch.nn.Conv2d(3, 3, 1), image)
+
+
+MEMORY = """
+import resource, sys, torch
+from course_utils.inference import restore
+from course_utils.models import DnCNN
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
+model, image = DnCNN(depth=3, width=64), torch.rand(3, 128, 6144)
+restore(model, image[:, :64, :64])
+start = peak(); restore(model, image, tile=64)
+tiled = peak(); restore(model, image)
+print(tiled - start, peak() - start)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="resource is of Unix")
+def test_memory_depends_on_the_tile_not_on_the_image():
+    answer = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    tiled, whole = map(int, answer.stdout.split())  # MiB; one layer of the whole image is 192
+    assert tiled < 40
+    assert whole > 96
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_the_models_device(model):
+    image = torch.rand(3, 40, 56)
+    expected = restore(model, image)
+    result = restore(model.cuda(), image, tile=16)
+    assert result.device.type == "cpu"
+    torch.testing.assert_close(result, expected, atol=1e-3, rtol=0)

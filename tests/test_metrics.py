@@ -1,0 +1,224 @@
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from course_utils.files import CourseError
+from course_utils.images import quantise, read_image, to_tensor
+from course_utils.metrics import evaluate, luma, mean_luma_error, psnr, ssim
+
+BENCHMARKS = Path(os.environ.get("COURSE_BENCHMARKS", Path(__file__).parents[2] / "shared" / "data"))
+SEEDS = st.integers(0, 2**31)
+
+
+def images(seed, *shape, noise=0.1):
+    """A smooth image and a noisy one."""
+    generator = torch.Generator().manual_seed(seed)
+    *front, height, width = shape
+    flat = torch.rand(math.prod(front), 1, 4, 4, generator=generator)
+    clean = F.interpolate(flat, size=(height, width), mode="bicubic").clamp(0, 1).view(shape)
+    return (clean + noise * torch.randn(shape, generator=generator)).clamp(0, 1), clean
+
+
+# PSNR
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(1, 20), st.integers(1, 20))
+def test_psnr_agrees_with_scikit_image(seed, height, width):
+    from skimage.metrics import peak_signal_noise_ratio
+
+    restored, clean = images(seed, 3, height, width)
+    expected = peak_signal_noise_ratio(clean.double().numpy(), restored.double().numpy(), data_range=1)
+    assert psnr(restored, clean) == pytest.approx(expected, abs=1e-9)
+
+
+def test_psnr_of_a_known_error():
+    clean = torch.full((3, 8, 8), 0.5)
+    assert psnr(clean + 0.1, clean) == pytest.approx(20, abs=1e-5)
+    assert psnr(clean, clean) == math.inf
+
+
+def test_psnr_of_a_batch_is_the_mean_of_its_images_and_not_of_their_errors():
+    clean = torch.full((2, 3, 8, 8), 0.5)
+    restored = clean.clone()
+    restored[0] += 0.1  # 20 dB
+    restored[1] += 0.01  # 40 dB
+    assert psnr(restored, clean) == pytest.approx(30, abs=1e-4)
+    restored[1] = clean[1]
+    assert psnr(restored, clean) == math.inf
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.floats(0.01, 0.2), st.floats(1.2, 3))
+def test_more_noise_is_worse(seed, level, more):
+    clean = torch.full((3, 16, 16), 0.5)
+    noise = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(seed)).clamp(-0.8, 0.8)
+    little, much = clean + level * noise, (clean + level * more * noise).clamp(0, 1)
+    assert psnr(little, clean) > psnr(much, clean)
+    assert ssim(little, clean) > ssim(much, clean)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS)
+def test_symmetric_and_perfect_only_for_the_same_image(seed):
+    restored, clean = images(seed, 3, 14, 17)
+    for metric in (psnr, ssim):
+        assert metric(restored, clean) == pytest.approx(metric(clean, restored), abs=1e-12)
+    assert mean_luma_error([restored], [clean]) == mean_luma_error([clean], [restored])
+    assert ssim(clean, clean) == pytest.approx(1, abs=1e-12) and mean_luma_error([clean], [clean]) == 0
+    assert ssim(restored, clean) < 1
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+def test_the_border_is_shaved_on_all_sides(metric):
+    restored, clean = images(1, 3, 30, 24)
+    spoilt = restored.clone()
+    spoilt[:, :3], spoilt[:, -3:], spoilt[:, :, :3], spoilt[:, :, -3:] = 0, 1, 0, 1
+    assert metric(spoilt, clean, border=3) == metric(restored[:, 3:-3, 3:-3], clean[:, 3:-3, 3:-3])
+    assert metric(spoilt, clean, border=2) != metric(restored, clean, border=2)
+
+
+# SSIM
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(11, 30), st.integers(11, 30), st.sampled_from([1, 3]), st.floats(0, 0.5))
+def test_ssim_agrees_with_scikit_image(seed, height, width, channels, noise):
+    from skimage.metrics import structural_similarity
+
+    restored, clean = images(seed, channels, height, width, noise=noise)
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1}
+    pair = restored.double().numpy(), clean.double().numpy()
+    expected = structural_similarity(*pair, channel_axis=0, **options)
+    assert ssim(restored, clean) == pytest.approx(expected, abs=1e-9)
+
+
+def test_ssim_of_a_batch_is_the_mean_of_its_images():
+    restored, clean = images(3, 4, 3, 15, 19)
+    each = [ssim(r, c) for r, c in zip(restored, clean, strict=True)]
+    assert ssim(restored, clean) == pytest.approx(np.mean(each), abs=1e-12)
+
+
+def test_ssim_needs_a_window():
+    with pytest.raises(CourseError, match="11x11 pixels, not 10x20"):
+        ssim(torch.rand(3, 10, 20), torch.rand(3, 10, 20))
+    with pytest.raises(CourseError, match="not 10x10"):
+        ssim(torch.rand(3, 20, 20), torch.rand(3, 20, 20), border=5)
+
+
+# Y and the competition's metric
+
+
+def test_luma_of_black_white_and_the_primaries():
+    colours = torch.tensor([[0, 1, 1, 0, 0], [0, 1, 0, 1, 0], [0, 1, 0, 0, 1]]).float().view(3, 1, 5)
+    expected = [16, 235, 16 + 65.481, 16 + 128.553, 16 + 24.966]
+    torch.testing.assert_close(255 * luma(colours).flatten(), torch.tensor(expected), atol=1e-4, rtol=0)
+
+
+def test_luma_agrees_with_scikit_image():
+    from skimage.color import rgb2ycbcr
+
+    rgb = torch.rand(2, 3, 9, 7)
+    expected = rgb2ycbcr(rgb.numpy(), channel_axis=1)[:, :1] / 255
+    assert luma(rgb).shape == (2, 1, 9, 7)
+    np.testing.assert_allclose(luma(rgb).numpy(), expected, atol=1e-6)
+    assert torch.equal(luma(rgb[0]), luma(rgb)[0])
+
+
+def test_mean_luma_error_is_in_grey_levels_and_blind_to_all_but_the_mean():
+    _, clean = images(5, 3, 3, 16, 16)
+    assert mean_luma_error(list(clean.flip(-2)), list(clean)) == pytest.approx(0, abs=1e-9)  # upside down
+    grey = [luma(image).mean().sub(16 / 255).mul(255 / 219).expand(3, 16, 16) for image in clean]
+    assert mean_luma_error(grey, list(clean)) < 1e-3  # one number an image
+    black, white = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
+    assert mean_luma_error(white, black) == pytest.approx(219, abs=1e-3)
+
+
+def test_mean_luma_error_is_the_mean_of_absolute_errors():
+    clean = torch.full((2, 1, 4, 4), 0.5)
+    restored = torch.stack([clean[0] + 0.1, clean[1] - 0.1])
+    assert mean_luma_error(restored, clean) == pytest.approx(25.5, abs=1e-4)
+
+
+# evaluate
+
+
+def test_evaluate_measures_what_a_png_would_hold():
+    restored, clean = images(7, 2, 3, 20, 30)
+    scores = evaluate(restored, clean)
+    rounded = quantise(restored), quantise(clean)
+    assert scores["psnr"] == pytest.approx(psnr(*rounded), abs=1e-9)
+    assert scores["psnr"] != psnr(restored, clean)
+    assert scores["ssim"] == pytest.approx(ssim(*rounded), abs=1e-12)
+    assert scores["luma_error"] == pytest.approx(mean_luma_error(*rounded), abs=1e-9)
+
+
+def test_evaluate_takes_lists_of_different_sizes():
+    pairs = [images(1, 3, 20, 30), images(2, 3, 18, 15)]
+    scores = evaluate([r for r, _ in pairs], [c for _, c in pairs], border=2)
+    each = [psnr(quantise(r), quantise(c), border=2) for r, c in pairs]
+    assert scores["psnr"] == pytest.approx(sum(each) / 2)
+    assert set(scores) == {"psnr", "ssim", "luma_error"}
+
+
+def test_evaluate_counts():
+    image = torch.rand(3, 16, 16)
+    with pytest.raises(CourseError, match="1 restored images, 2 clean ones"):
+        evaluate([image], [image, image])
+    with pytest.raises(CourseError, match="no images"):
+        evaluate([], [])
+
+
+@pytest.mark.parametrize(
+    "metric", [psnr, ssim, lambda r, c: evaluate([r], [c]), lambda r, c: mean_luma_error([r], [c])]
+)
+@pytest.mark.parametrize(
+    ("restored", "message"),
+    [
+        (torch.rand(3, 16, 17), r"differ in shape, \(3, 16, 17\) and \(3, 16, 16\)"),
+        (torch.rand(1, 16, 16), "differ in shape"),
+        (torch.full((3, 16, 16), 128, dtype=torch.uint8), "torch.uint8, not float"),
+        (torch.full((3, 16, 16), math.nan), "the restored image holds NaN"),
+        (torch.linspace(-1, 1, 768).view(3, 16, 16), r"from -1 to 1, outside \[0, 1\]; clip it"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(metric, restored, message):
+    with pytest.raises(CourseError, match=message):
+        metric(restored, torch.rand(3, 16, 16))
+
+
+def test_border_leaves_something():
+    image = torch.rand(3, 16, 16)
+    for border in (8, 100, -1):
+        with pytest.raises(CourseError, match=f"border={border} leaves no pixel of a 16x16 image|border=-1"):
+            psnr(image, image, border=border)
+
+
+# Published figures
+
+
+def bicubic(image, size):
+    """MATLAB's imresize: bicubic, with antialiasing, to 8 bits."""
+    return quantise(F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0])
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(2, 33.66), (3, 30.39), (4, 28.42)])
+def test_set5_bicubic(scale, expected):
+    files = sorted((BENCHMARKS / "Set5").glob("*.bmp"))
+    if not files:
+        pytest.skip(f"no Set5 in {BENCHMARKS}; name the folder that holds it in COURSE_BENCHMARKS")
+    results = []
+    for file in files:
+        y = quantise(luma(to_tensor(read_image(file))))
+        height, width = (side - side % scale for side in y.shape[-2:])
+        y = y[:, :height, :width]
+        small = bicubic(y, (height // scale, width // scale))
+        results.append(psnr(bicubic(small, (height, width)), y, border=scale))
+    assert np.mean(results) == pytest.approx(expected, abs=0.015)
