@@ -15,9 +15,10 @@ A lesson is one file, lessons/source/NN_name.py, in py:percent format: ordinary 
     # %% only="solution"
     print("shown in the solution notebook alone; only=\\"student\\" is its counterpart")
 
-Above the first cell: the minutes that the lesson takes under each profile. Prose names its language (`lang="en"`, later
-"ko"); code is shared by all languages. A lesson's title is its first heading. An exercise cell holds a skeleton of the
-public symbol that `answer` names, and nothing else; the solution notebook shows the symbol's own source in its place.
+Above the first cell: the minutes that the lesson takes under each profile (gpu only once it was measured). Prose names
+its language (`lang="en"`, later "ko"); code is shared by all languages. A lesson's title is its first heading. An
+exercise cell holds a skeleton of the public symbol that `answer` names, and nothing else; the solution notebook shows
+the symbol's own source in its place.
 From lessons/source/05_dncnn.py come lessons/en/05_dncnn.ipynb and solutions/en/05_dncnn.ipynb, each opened by two
 generated cells: the "Open in Colab" badge, and the import (or installation) of the kit.
 '''
@@ -42,7 +43,7 @@ from course_utils.files import CourseError, atomic
 
 LANGUAGES = ("en", "ko")
 LONGEST_CELL = 12  # lines of code: one idea
-WHEEL = "{repository}/releases/latest/download/course_utils-{version}-py3-none-any.whl"
+WHEEL = "{repository}/releases/download/v{version}/course_utils-{version}-py3-none-any.whl"
 TIME_LIMITS = {"test": 300, "cpu": 3600, "gpu": None}  # seconds a cell
 
 
@@ -136,8 +137,8 @@ def _minutes(path, header):
         minutes = {name: float(value) for name, _, value in entries}
     except ValueError:
         raise CourseError(f"{path}:1: minutes are numbers: {wanted}") from None
-    if set(minutes) != set(TIME_LIMITS):
-        raise CourseError(f"{path}:1: how long does it take under each profile? Write {wanted}")
+    if not {"test", "cpu"} <= set(minutes) <= set(TIME_LIMITS):
+        raise CourseError(f"{path}:1: how long does it take under each profile? Write {wanted}; gpu= where measured")
     return {name: int(value) if value == int(value) else value for name, value in minutes.items()}
 
 

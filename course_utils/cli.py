@@ -144,8 +144,14 @@ def _doctor(options):
     return 0 if doctor.healthy(findings) else 1
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One line, as for every other error; argparse would print the usage too."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="course",
         description="Lessons in image restoration: data, training, restoring, notebooks.",
         epilog=EXAMPLES,
@@ -158,7 +164,7 @@ def _parser():
     _add_train(_command(commands, "train", _train, "train DnCNN on pairs of images"))
     _add_restore(_command(commands, "restore", _restore, "restore images with a trained network"))
     demo = _command(commands, "demo", _demo, "from nothing to restored pages, in a few minutes")
-    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for what it makes (%(default)s)")
+    demo.add_argument("--out", type=_folder, default=Path("runs/demo"), help="folder for what it makes (%(default)s)")
     demo.add_argument("--seed", type=int, default=0)
     _add_lessons(_group(commands, "lessons", "list, build and run the lessons (in a clone of the repository)"))
     _command(commands, "doctor", _doctor, "look at this installation, and say what to do")
@@ -187,10 +193,10 @@ def _add_data(commands):
     _command(commands, "list", _data_list, "list the data sets")
     fetch = _command(commands, "fetch", _data_fetch, "get a data set", "course data fetch descan --mirror /media/usb")
     fetch.add_argument("name", help="a name from `course data list`, or a folder with clean/ and scan/")
-    fetch.add_argument("--folder", type=Path, help="where to put it")
+    fetch.add_argument("--folder", type=_folder, help="where to put it")
     fetch.add_argument("--mirror", action="append", default=[], help="a folder or address that has the archives")
     make = _command(commands, "make", _data_make, "make magazine pages", "course data make pages-large --train 500")
-    make.add_argument("folder", type=Path)
+    make.add_argument("folder", type=_folder)
     for name, count in (("train", 24), ("valid", 6), ("test", 6)):
         make.add_argument(f"--{name}", type=_whole(0), default=count, help="number of pages (%(default)s)")
     make.add_argument("--size", type=_whole(256), default=512, help="height and width in pixels (%(default)s)")
@@ -203,10 +209,10 @@ def _add_train(train):
     train.epilog = "example:\n  course train --data pages --out runs/deep --depth 17 --width 64 --steps 20000"
     train.add_argument("--data", default="pages", help="a data set, or a folder of one's own (%(default)s)")
     train.add_argument(
-        "--out", type=Path, required=True, help="folder for the checkpoints; used again, training goes on"
+        "--out", type=_folder, required=True, help="folder for the checkpoints; used again, training goes on"
     )
     for name, text in DESCRIPTION.items():
-        kind = float if name == "lr" else _whole(1)
+        kind = _rate if name == "lr" else _whole(1)
         train.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{text} (default: as the profile says)")
     train.add_argument("--patience", type=_whole(1), help="stop after this many validations without a better one")
     train.add_argument("--save-every", type=_whole(1), default=100, help="steps between saves (%(default)s)")
@@ -222,7 +228,7 @@ def _add_restore(restore):
     restore.epilog = "example:\n  course restore page.jpg --model runs/demo/best.safetensors --out restored --tile 256"
     restore.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     restore.add_argument("--model", type=Path, required=True, help="a checkpoint, best.safetensors")
-    restore.add_argument("--out", type=Path, required=True, help="folder for the restored images (PNG)")
+    restore.add_argument("--out", type=_folder, required=True, help="folder for the restored images (PNG)")
     restore.add_argument("--tile", type=_whole(1), default=256, help="side of the tiles in pixels (%(default)s)")
 
 
@@ -232,9 +238,23 @@ def _add_lessons(commands):
     build.add_argument("--check", action="store_true", help="write nothing; fail if a notebook is stale")
     run = _command(commands, "run", _lessons_run, "run lessons without a browser and write them as HTML")
     run.add_argument("names", nargs="+", metavar="LESSON")
-    run.add_argument("--out", type=Path, default=Path("runs/lessons"), help="folder for the pages (%(default)s)")
+    run.add_argument("--out", type=_folder, default=Path("runs/lessons"), help="folder for the pages (%(default)s)")
     run.add_argument("--solution", action="store_true", help="with every exercise filled in")
     run.add_argument("--profile", choices=("test", "cpu", "gpu"), help="budget (default: by the device)")
+
+
+def _folder(text):
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a file, not a folder")
+    return path
+
+
+def _rate(text):
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{value} is not above 0")
+    return value
 
 
 def _whole(least):

@@ -235,7 +235,7 @@ def _batches(run, train, workers):
         num_workers=workers,
         collate_fn=_stack,
         pin_memory=run.accelerator.device.type == "cuda",
-        generator=torch.Generator().manual_seed(run.settings["seed"]),  # or it would draw from the caller's numbers
+        generator=torch.Generator().manual_seed(run.settings["seed"]),  # of the workers
     )
 
 
@@ -274,7 +274,7 @@ class _Run:
 
     def begin(self, resume):
         """Move the network to its device and take up the saved state, if there is one and it is to be used."""
-        optimizer = torch.optim.Adam([p for p in self.model.parameters() if p.requires_grad], lr=self.settings["lr"])
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.settings["lr"])
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         if self.out is not None and self.accelerator.is_main_process:
             self._tidy(resume)

@@ -312,6 +312,13 @@ def test_dropout_is_resumed_bit_for_bit(tmp_path):
     assert not same(other, expected)
 
 
+def test_each_step_draws_anew():
+    drawn = []
+    draw = lambda output, y, x: drawn.append(torch.rand(1).item()) or residual_loss(output, y, x)
+    fit(tiny(), TRAIN, VALID, loss=draw, **QUICK)
+    assert len(set(drawn)) == QUICK["steps"]
+
+
 def test_a_finished_run_returns_at_once(unbroken):
     expected, history, out = unbroken
     model = tiny()
@@ -410,6 +417,7 @@ def test_killed_at_any_moment_the_state_is_whole_and_training_goes_on(tmp_path):
             print(tmp_path, file=process.stdin, flush=True)
             victim = int(process.stdout.readline())
             if kills < 6:
+                (tmp_path / f".last-{kills}.safetensors").touch()  # as if killed while writing
                 wait_for_change(state)
                 time.sleep(rng.uniform(0, 0.06))
                 os.kill(victim, signal.SIGKILL)

@@ -109,7 +109,7 @@ def test_the_first_two_cells_come_from_the_settings(repo):
     badge, setup = sources(notebook(root, "lessons/en/05_dncnn.ipynb"))[:2]
     assert badge.startswith("[![Open in Colab](")
     assert "(https://colab.research.google.com/github/someone/course/blob/main/lessons/en/05_dncnn.ipynb)" in badge
-    wheel = f"releases/latest/download/course_utils-{__version__}-py3-none-any.whl"
+    wheel = f"releases/download/v{__version__}/course_utils-{__version__}-py3-none-any.whl"
     assert f"%pip install -q --no-deps https://github.com/someone/course/{wheel}" in setup
     assert 'cu.setup("05_dncnn", minutes={"test": 0.5, "cpu": 6, "gpu": 15})' in setup
     solution = sources(notebook(root, "solutions/en/05_dncnn.ipynb"))[0]
