@@ -26,7 +26,6 @@ class Recipe:
     lr: float
     validate_every: int
     validate_on: int  # how many of the validation pairs
-    batch_norm: bool = True
 
     @staticmethod
     def names():
@@ -38,7 +37,7 @@ class Recipe:
 
     @property
     def network(self):
-        return {"depth": self.depth, "width": self.width, "batch_norm": self.batch_norm}
+        return {"depth": self.depth, "width": self.width}
 
     @property
     def training(self):
@@ -47,17 +46,7 @@ class Recipe:
 
 RECIPES = {
     "test": Recipe(depth=4, width=8, patch=32, batch_size=4, steps=12, lr=3e-3, validate_every=6, validate_on=1),
-    "cpu": Recipe(
-        depth=5,
-        width=32,
-        patch=40,
-        batch_size=8,
-        steps=1500,
-        lr=3e-3,
-        validate_every=500,
-        validate_on=3,
-        batch_norm=False,
-    ),
+    "cpu": Recipe(depth=5, width=32, patch=40, batch_size=8, steps=1500, lr=3e-3, validate_every=500, validate_on=3),
     "gpu": Recipe(
         depth=17, width=64, patch=128, batch_size=32, steps=20_000, lr=1e-3, validate_every=1000, validate_on=6
     ),

@@ -17,6 +17,7 @@ def model():
     """Untrained, but its weights have one sign: the ReLUs let all through, and the whole receptive field counts."""
     torch.manual_seed(1)
     net = DnCNN(depth=5, width=4).eval()
+    torch.nn.init.normal_(net.layers[-1].weight)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.abs_()
@@ -43,7 +44,7 @@ def test_inside_cuts_the_halo_off():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 40), (33, 50)])
-@pytest.mark.parametrize("tile", [1, 7, 16, 64])
+@pytest.mark.parametrize("tile", [3, 7, 16, 64])
 def test_in_tiles_as_whole(model, size, tile):
     image = torch.rand(3, *size)
     torch.testing.assert_close(restore(model, image, tile=tile), restore(model, image), atol=1e-5, rtol=0)
@@ -66,7 +67,9 @@ def test_the_halo_must_be_the_receptive_radius(model):
 def test_seventeen_layers_need_seventeen_pixels():
     torch.manual_seed(0)
     model = DnCNN(width=8).eval()
+    torch.nn.init.normal_(model.layers[-1].weight)
     image = torch.rand(3, 48, 70)
+    assert (restore(model, image, tile=24, halo=0) - restore(model, image)).abs().max() > 1e-3
     torch.testing.assert_close(restore(model, image, tile=24), restore(model, image), atol=1e-5, rtol=0)
 
 
@@ -99,6 +102,7 @@ def test_the_result_can_be_trained_on(model):
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluation_mode_for_the_duration(training):
     model = DnCNN(depth=4, width=8).train(training)
+    torch.nn.init.normal_(model.layers[-1].weight)
     image = torch.rand(3, 16, 16)
     statistics = model.layers[3].running_mean.clone()
     result = restore(model, image)
@@ -158,7 +162,8 @@ from course_utils.inference import restore
 from course_utils.models import DnCNN
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
-model, image = DnCNN(depth=3, width=64), torch.rand(3, 128, 6144)
+torch.set_num_threads(1)
+model, image = DnCNN(depth=3, width=64), torch.rand(3, 128, 4096)
 restore(model, image[:, :64, :64])
 start = peak(); restore(model, image, tile=64)
 tiled = peak(); restore(model, image)
@@ -169,9 +174,9 @@ print(tiled - start, peak() - start)
 @pytest.mark.skipif(sys.platform == "win32", reason="resource is of Unix")
 def test_memory_depends_on_the_tile_not_on_the_image():
     answer = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
-    tiled, whole = map(int, answer.stdout.split())  # MiB; one layer of the whole image is 192
-    assert tiled < 40
-    assert whole > 96
+    tiled, whole = map(int, answer.stdout.split())  # MiB; one layer of the whole image is 128
+    assert tiled < 30
+    assert whole > 80
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

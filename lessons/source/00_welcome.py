@@ -2,9 +2,10 @@
 # %% [markdown] lang="en"
 # # Welcome: what a scan does to a page
 #
-# Lay a magazine on a scanner, press the button, and what you get is not the page. It is paler and tinted, it is made of
-# dots, there is a hair across it, and the back of the sheet shines through. *Descanning* is the way back: from the scan to
-# the image that the magazine's designer sent to the printer. In this course you will write networks that do it.
+# Lay a magazine on a scanner, press the button, and what you get is not the page. It is paler and tinted, it is made
+# of dots, there is a hair across it, and the back of the sheet shines through. *Descanning* is the way back: from the
+# scan to the image that the magazine's designer sent to the printer. In this course you will write networks that do
+# it.
 #
 # **What this lesson covers**
 #
@@ -16,11 +17,11 @@
 # | 4 | Are all scanners alike? |
 #
 # **At the end** you can name the six effects when you see them, you have written the measure that the whole course
-# uses, and you know that your set-up works. **Time:** half a minute of computing; twenty minutes of looking and thinking.
-# Nothing is downloaded: the pages are made on the spot.
+# uses, and you know that your set-up works. **Time:** half a minute of computing; twenty minutes of looking and
+# thinking. Nothing is downloaded: the pages are made on the spot.
 #
-# How to use it: run the cells from top to bottom (Shift + Enter). Where a cell says `raise NotImplementedError`, it is
-# your turn.
+# How to use it: run the cells from top to bottom (Shift + Enter). Where a cell says `raise NotImplementedError`, it
+# is your turn.
 # %%
 import numpy as np
 import torch
@@ -40,26 +41,26 @@ flatbed = scanner("flatbed", backs=[other_side])
 scan = flatbed(page, np.random.default_rng(1))
 cu.show({"original": page, "scan": scan})
 # %% [markdown] lang="en"
-# From three metres away the two might pass for the same. So come closer. The next cell shows the same 96 × 96 pixels of
-# both, four times enlarged; every square is one pixel.
+# From three metres away the two might pass for the same. So come closer. The next cell shows the same 96 × 96 pixels
+# of both, four times enlarged; every square is one pixel.
 # %%
 cu.show({"original": page, "scan": scan}, box=(250, 330, 96, 96), zoom=4)
 # %% [markdown] lang="en"
-# An image in this course is a tensor of shape (3, height, width): red, green and blue, each value between 0 (dark) and 1
-# (light). The scan has the same shape. Descanning is a function from one such tensor to another, and a network can
-# learn it from many pairs like this one.
+# An image in this course is a tensor of shape (3, height, width): red, green and blue, each value between 0 (dark)
+# and 1 (light). The scan has the same shape. Descanning is a function from one such tensor to another, and a network
+# can learn it from many pairs like this one.
 # %%
 print("page:", tuple(page.shape), page.dtype, f"from {page.min():.2f} to {page.max():.2f}")
 print("scan:", tuple(scan.shape), scan.dtype, f"from {scan.min():.2f} to {scan.max():.2f}")
 # %% [markdown] lang="en"
-# The scan's darkest value and its lightest are both closer to the middle: black ink came back as dark grey. That is one
-# difference. Let us take them one at a time.
+# The scan's darkest value and its lightest are both closer to the middle: black ink came back as dark grey. That is
+# one difference. Let us take them one at a time.
 #
 # ## 2. The six things a scan does
 #
-# People who collected 18,360 pairs of real pages and scans sorted what they saw into six kinds. We rebuilt each of them
-# as a small piece of physics that you can call: `y = effect(x, rng)`. Here `x` is the image, `y` what becomes of it,
-# and `rng` the source of chance, so that one seed always gives the same scan.
+# People who collected 18,360 pairs of real pages and scans sorted what they saw into six kinds. We rebuilt each of
+# them as a small piece of physics that you can call: `y = effect(x, rng)`. Here `x` is the image, `y` what becomes of
+# it, and `rng` the source of chance, so that one seed always gives the same scan.
 # %%
 effects = {
     "halftone": Halftone(period=2.3),
@@ -74,6 +75,7 @@ effects = {
 def alone(name, seed=0):
     return effects[name](page, np.random.default_rng(seed))
 
+
 # %% [markdown] lang="en"
 # ### Halftone: the page is made of dots
 #
@@ -83,9 +85,9 @@ def alone(name, seed=0):
 # %%
 cu.show({"original": page, "halftone": alone("halftone")}, box=(210, 300, 96, 96), zoom=4)
 # %% [markdown] lang="en"
-# Here are the four grids on their own, each printing a middle grey, with dots 8 pixels apart so that you see them well.
-# **Which of them lies straight, and why did the printers choose yellow for that?** (A straight grid is the easiest to
-# notice, and yellow is the ink that the eye notices least.)
+# Here are the four grids on their own, each printing a middle grey, with dots 8 pixels apart so that you see them
+# well. **Which of them lies straight, and why did the printers choose yellow for that?** (A straight grid is the
+# easiest to notice, and yellow is the ink that the eye notices least.)
 # %%
 grey = np.full((40, 40), 0.4, np.float32)
 angles = {"cyan": 15, "magenta": 75, "yellow": 0, "black": 45}
@@ -101,23 +103,24 @@ cu.show({"original": page, "bleed-through": alone("bleed-through"), "the other s
 # %% [markdown] lang="en"
 # ### Colour transition: fading, tint and tone
 #
-# Inks fade, lamps are yellowish or bluish, and the scanner's software bends the tones to taste. Black is no longer black and
-# white no longer white. It looks like the gentlest of the six. Keep that thought until part 3.
+# Inks fade, lamps are yellowish or bluish, and the scanner's software bends the tones to taste. Black is no longer
+# black and white no longer white. It looks like the gentlest of the six. Keep that thought until part 3.
 # %%
 cu.show({"original": page, "colour transition": alone("colour transition")})
 # %% [markdown] lang="en"
 # ### Internal noise: the sensor counts photons
 #
-# Light comes in grains, and a sensor that counts them miscounts a little. The error grows with the light, as its square root,
-# so bright paper is noisier than dark ink. Each column of the sensor is also its own small detector with its own
-# sensitivity: hence faint vertical streaks. Below, the difference to the original is ten times enlarged, around grey.
+# Light comes in grains, and a sensor that counts them miscounts a little. The error grows with the light, as its
+# square root, so bright paper is noisier than dark ink. Each column of the sensor is also its own small detector with
+# its own sensitivity: hence faint vertical streaks. Below, the difference to the original is ten times enlarged,
+# around grey.
 # %%
 noisy = alone("internal noise")
 ten_times = (0.5 + 10 * (noisy - page)).clamp(0, 1)
 cu.show({"noisy": noisy, "difference x 10": ten_times}, box=(250, 330, 96, 96), zoom=4)
 # %% [markdown] lang="en"
-# **Where is the photograph in the right-hand image, and how can you tell?** Dark parts are quiet: noise that depends on
-# the signal is a shadow of the picture.
+# **Where is the photograph in the right-hand image, and how can you tell?** Dark parts are quiet: noise that depends
+# on the signal is a shadow of the picture.
 #
 # ### External noise: dust, hairs, scratches
 #
@@ -136,9 +139,9 @@ cu.show({"original": page, "texture distortion": alone("texture distortion")}, b
 #
 # Look at the six pictures again and guess before you measure: **which one is furthest from the original?**
 #
-# We need a number for "how far". The usual one is the *peak signal-to-noise ratio*, PSNR. Take the difference of the two
-# images at every pixel, square it, and average: that is the mean squared error, MSE. Compare it with the largest value that
-# a pixel can have, which is 1 here, and count in decibels:
+# We need a number for "how far". The usual one is the *peak signal-to-noise ratio*, PSNR. Take the difference of the
+# two images at every pixel, square it, and average: that is the mean squared error, MSE. Compare it with the largest
+# value that a pixel can have, which is 1 here, and count in decibels:
 #
 # PSNR = 10 · log₁₀(1 / MSE)
 #
@@ -147,8 +150,8 @@ cu.show({"original": page, "texture distortion": alone("texture distortion")}, b
 # ### Your turn
 #
 # Write `psnr`. The helper `comparable` has done the dull part: it checks that both images are in [0, 1] and of one
-# shape, and returns them as (N, C, H, W) in double precision, so your part is two lines. For a batch, take the PSNR of each
-# image first and the mean afterwards.
+# shape, and returns them as (N, C, H, W) in double precision, so your part is two lines. For a batch, take the PSNR
+# of each image first and the mean afterwards.
 # %%
 from course_utils.metrics import comparable, evaluate
 
@@ -173,13 +176,17 @@ from course_utils.metrics import psnr
 # A test that needs no computer: if every pixel is wrong by 0.1, the MSE is 0.01 and the PSNR 20 dB.
 # %%
 print(f"{psnr(torch.full((3, 8, 8), 0.6), torch.full((3, 8, 8), 0.5)):.2f} dB")
+
+
 # %% [markdown] lang="en"
-# Now the six effects. Beside the PSNR stands SSIM, which asks whether small neighbourhoods look alike (1 is perfect), and
-# the measure of the descanning competition, the error of the mean luma Y in grey levels (0 is perfect).
+# Now the six effects. Beside the PSNR stands SSIM, which asks whether small neighbourhoods look alike (1 is perfect),
+# and the measure of the descanning competition, the error of the mean luma Y in grey levels (0 is perfect).
 # %%
 def measure(name, image):
     scores = evaluate([image], [page])
-    print(f"{name:20} {psnr(image, page):6.2f} dB   SSIM {scores['ssim']:.3f}   mean Y off by {scores['luma_error']:6.2f}")
+    print(
+        f"{name:20} {psnr(image, page):6.2f} dB   SSIM {scores['ssim']:.3f}   mean Y off by {scores['luma_error']:6.2f}"
+    )
 
 
 for name in effects:
@@ -187,19 +194,22 @@ for name in effects:
 measure("all six: a scan", scan)
 # %% [markdown] lang="en"
 # Was your guess right? The halftone and the gentle-looking colour transition cost the most, and dust almost nothing:
-# PSNR sums over all pixels, and dust touches few of them. Your eye, which goes straight to the hair, does not agree. No
-# single number is the truth; that is why you will always look at the images as well.
+# PSNR sums over all pixels, and dust touches few of them. Your eye, which goes straight to the hair, does not agree.
+# No single number is the truth; that is why you will always look at the images as well.
 #
-# The three measures do not agree among themselves either. **Compare the lines of halftone and colour transition**: one
-# destroys the pattern and keeps the mean, the other shifts the mean and keeps the pattern.
+# The three measures do not agree among themselves either. **Compare the lines of halftone and colour transition**:
+# one destroys the pattern and keeps the mean, the other shifts the mean and keeps the pattern.
 #
 # ## 4. Are all scanners alike?
 #
 # The kit has four scanners. You will train on three of them. The fourth, `archive`, is kept away from all training,
-# so that at the end you can ask the question that matters in practice: does what you built work on a scanner that it has
-# never met?
+# so that at the end you can ask the question that matters in practice: does what you built work on a scanner that it
+# has never met?
 # %%
-scans = {name: scanner(name, [other_side])(page, np.random.default_rng(2)) for name in ("flatbed", "office", "photo", "archive")}
+scans = {
+    name: scanner(name, [other_side])(page, np.random.default_rng(2))
+    for name in ("flatbed", "office", "photo", "archive")
+}
 cu.show({"original": page} | scans, reference="original", box=(180, 230, 200, 270))
 # %% [markdown] lang="en"
 # ## 5. Is everything in place?
@@ -212,7 +222,8 @@ print(doctor.report())
 # %% [markdown] lang="en"
 # ## Summary
 #
-# - A scan does six things: halftone, bleed-through, colour transition, internal noise, external noise, texture distortion.
+# - A scan does six things: halftone, bleed-through, colour transition, internal noise, external noise, texture
+#   distortion.
 # - PSNR = 10 · log₁₀(1 / MSE) measures how far two images are apart; you wrote it.
 # - Halftone and colour cost the most decibels; the eye sees the hair first. Measure *and* look.
 #
@@ -223,6 +234,6 @@ print(doctor.report())
 # 3. Judging by one number. The competition's measure cannot tell a page from the same page upside down.
 #
 # **Where to read on.** Cha and others, *Descanning: From Scanned to the Original Images with a Color Correction
-# Diffusion Model* (AAAI 2024), collected the real scans. Wang, Bovik, Sheikh and Simoncelli, *Image quality assessment:
-# from error visibility to structural similarity* (IEEE TIP 2004), is the paper behind SSIM. Next in this course:
-# [lesson 5, a network that predicts what the scan added](05_dncnn.ipynb).
+# Diffusion Model* (AAAI 2024), collected the real scans. Wang, Bovik, Sheikh and Simoncelli, *Image quality
+# assessment: from error visibility to structural similarity* (IEEE TIP 2004), is the paper behind SSIM. Next in this
+# course: [lesson 5, a network that predicts what the scan added](05_dncnn.ipynb).

@@ -2,9 +2,10 @@
 # %% [markdown] lang="en"
 # # DnCNN: predict what the scan added
 #
-# How would you teach a network to restore a scanned page? The obvious plan is to show it scans and have it paint originals.
-# In 2017 Zhang and others found a better question to ask: not *what is the image?* but *what was added to it?* You subtract
-# the answer, and what is left is the image. That idea is called residual learning, and the network is DnCNN.
+# How would you teach a network to restore a scanned page? The obvious plan is to show it scans and have it paint
+# originals. In 2017 Zhang and others found a better question to ask: not *what is the image?* but *what was added to
+# it?* You subtract the answer, and what is left is the image. That idea is called residual learning, and the network
+# is DnCNN.
 #
 # | Part | Question | You write |
 # |---|---|---|
@@ -17,8 +18,9 @@
 # | 7 | How is a page of any size restored? | `tiles` |
 # | 8 | Did it work, and on which scanner? | |
 #
-# **At the end** you have trained a network that restores scanned pages which it has never seen, and you have watched eight
-# mistakes happen, each of which really stood in somebody's code. **Time:** four minutes of computing on two CPU cores.
+# **At the end** you have trained a network that restores scanned pages which it has never seen, and you have watched
+# eight mistakes happen, each of which really stood in somebody's code. **Time:** four minutes of computing on two CPU
+# cores.
 #
 # Where a cell says `raise NotImplementedError`, it is your turn. The cell after it takes the course's own version, so
 # the lesson always runs to its end; delete that cell to go on with yours.
@@ -39,9 +41,9 @@ from course_utils.metrics import evaluate, psnr
 # %% [markdown] lang="en"
 # ## 1. Pairs: which scan belongs to which original?
 #
-# The data are pages made by the kit and scanned by its three scanners: pages to train on, others to validate with, and test
-# pages whose photographs and words appear nowhere else. The same test pages are there twice, the second time from a
-# scanner that no training sees.
+# The data are pages made by the kit and scanned by its three scanners: pages to train on, others to validate with,
+# and test pages whose photographs and words appear nowhere else. The same test pages are there twice, the second time
+# from a scanner that no training sees.
 # %%
 small = {"train": 4, "valid": 1, "test": 2, "size": 256}
 folder = profile.choose(
@@ -51,23 +53,23 @@ folder = profile.choose(
 )()
 print(*sorted(path.name for path in folder.iterdir() if path.is_dir()))
 # %% [markdown] lang="en"
-# A folder of originals, a folder of scans: list both, take the first of one with the first of the other, and so on. **What
-# could go wrong?** A directory has no order. The system lists files as it pleases, and it may please differently for each
-# folder. Here is what one swapped name does.
+# A folder of originals, a folder of scans: list both, take the first of one with the first of the other, and so on.
+# **What could go wrong?** A directory has no order. The system lists files as it pleases, and it may please
+# differently for each folder. Here is what one swapped name does.
 # %%
 originals, scans = (sorted((folder / "train" / kind).iterdir()) for kind in ("clean", "scan"))
 read = lambda path: cu.to_tensor(cu.read_image(path))
 listed = [scans[1], scans[0], *scans[2:]]  # as a directory listing may come
 cu.show({"original 0000": read(originals[0]), "what it is paired with": read(listed[0])}, reference="original 0000")
 # %% [markdown] lang="en"
-# Nothing crashes. The network would train on, for hours, with a wrong answer for two of its pages; the loss would even fall.
-# The way out is to match by *name* and to make every doubt an error.
+# Nothing crashes. The network would train on, for hours, with a wrong answer for two of its pages; the loss would
+# even fall. The way out is to match by *name* and to make every doubt an error.
 #
 # ### Your turn
 #
-# Write `match_pairs`. `list_images(folder)` is given: it returns `{"0000": Path(...), ...}`, images by the stem of their
-# name. Every original needs a scan of the same stem and the other way round; if one has no partner, raise a `CourseError`
-# that names the file.
+# Write `match_pairs`. `list_images(folder)` is given: it returns `{"0000": Path(...), ...}`, images by the stem of
+# their name. Every original needs a scan of the same stem and the other way round; if one has no partner, raise a
+# `CourseError` that names the file.
 # %%
 from course_utils.data.pairs import list_images
 
@@ -89,7 +91,8 @@ from course_utils.data import match_pairs
 pairs = match_pairs(folder / "train" / "clean", folder / "train" / "scan")
 print(len(pairs), "pairs; the first:", *(f"{path.parent.name}/{path.name}" for path in pairs[0]))
 # %% [markdown] lang="en"
-# Now a broken file. Downloads stop halfway, disks fill up. Let us cut a PNG in two and read it with OpenCV, as much code does.
+# Now a broken file. Downloads stop halfway, disks fill up. Let us cut a PNG in two and read it with OpenCV, as much
+# code does.
 # %%
 broken = Path("broken.png")
 broken.write_bytes(pairs[0][0].read_bytes()[:10_000])
@@ -98,26 +101,30 @@ print("OpenCV read:", type(image).__name__, "" if image is None else f"with {(im
 Path("empty.png").touch()
 print("and of an empty file:", cv2.imread("empty.png"))
 # %% [markdown] lang="en"
-# No error in either case: half a page is filled with black, or `None` comes back and the program falls over three functions
-# later, in a line that has nothing to do with the file. The kit decodes every image *before* training begins, and says which
-# one is broken:
+# No error in either case: half a page is filled with black, or `None` comes back and the program falls over three
+# functions later, in a line that has nothing to do with the file. The kit decodes every image *before* training
+# begins, and says which one is broken:
 # %%
 try:
     cu.read_image(broken)
 except CourseError as error:
     print(error)
+
+
 # %% [markdown] lang="en"
 # ## 2. Patches: what does the network get to see?
 #
-# A page has a quarter of a million pixels; a network need not see them all at once. It learns from small windows, *patches*,
-# cut at random, and turned and mirrored at random too: each page then looks new every time. That is called augmentation.
+# A page has a quarter of a million pixels; a network need not see them all at once. It learns from small windows,
+# *patches*, cut at random, and turned and mirrored at random too: each page then looks new every time. That is called
+# augmentation.
 #
-# **What must be the same for the scan and the original?** Everything: the same window, the same turn, the same mirror.
+# **What must be the same for the scan and the original?** Everything: the same window, the same turn, the same
+# mirror.
 #
 # ### Your turn
 #
-# Write `random_patch` for two uint8 arrays of shape (height, width, 3). All chance comes from `rng`: `rng.integers(n)`
-# is a whole number from 0 to n − 1. `np.rot90(image, turns)` turns, `image[:, ::-1]` mirrors.
+# Write `random_patch` for two uint8 arrays of shape (height, width, 3). All chance comes from `rng`:
+# `rng.integers(n)` is a whole number from 0 to n − 1. `np.rot90(image, turns)` turns, `image[:, ::-1]` mirrors.
 # %% exercise="random_patch" answer="course_utils.data.pairs:random_patch"
 def random_patch(degraded, clean, size, rng, augment=True):
     """Cut the same random window from both images, and turn and mirror both in the same random way.
@@ -136,9 +143,11 @@ rng = np.random.default_rng(3)
 patches = [random_patch(scan, clean, 96, rng) for _ in range(3)]
 for scan_patch, clean_patch in patches:
     display(cu.show({"scan": scan_patch, "original": clean_patch}, reference="original", zoom=2))
+
+
 # %% [markdown] lang="en"
-# **A seed that seeds nothing.** "I set the seed, and still every run is different." This happens when the seed goes to NumPy
-# and the crops come from Python's `random`. Two sources of chance, one seed:
+# **A seed that seeds nothing.** "I set the seed, and still every run is different." This happens when the seed goes
+# to NumPy and the crops come from Python's `random`. Two sources of chance, one seed:
 # %%
 def crops():
     np.random.seed(0)  # a seed, but not of the generator that is used below
@@ -149,8 +158,8 @@ print("run 1:", crops(), "  run 2:", crops())
 rng1, rng2 = np.random.default_rng(0), np.random.default_rng(0)
 print("run 1:", rng1.integers(1000, size=4), "  run 2:", rng2.integers(1000, size=4), " with one generator, passed on")
 # %% [markdown] lang="en"
-# **Decoding again and again.** A PNG is compressed. Code that reads both files for each patch spends its time unpacking pages to
-# throw most of them away. How much time?
+# **Decoding again and again.** A PNG is compressed. Code that reads both files for each patch spends its time
+# unpacking pages to throw most of them away. How much time?
 # %%
 start = time.perf_counter()
 for _ in range(5):
@@ -162,21 +171,25 @@ for i in range(200):
     train[i]
 from_cache = (time.perf_counter() - start) / 200
 print(f"{1000 * from_files:.1f} ms a patch from files, {1000 * from_cache:.2f} ms from the cache")
+
+
 # %% [markdown] lang="en"
 # `PairedPatches` decodes every page once, into a file that later runs find again, and cuts its patches there with
-# `random_patch`. Sample number i depends on the seed and on i alone; so training can stop at any moment and go on exactly where
-# it was.
+# `random_patch`. Sample number i depends on the seed and on i alone; so training can stop at any moment and go on
+# exactly where it was.
 #
 # ## 3. The network
 #
-# DnCNN is a stack of 3 × 3 convolutions that keep the size of the image: the first makes 64 feature maps of the 3 colours,
-# fifteen more each turn 64 maps into 64, normalise them (batch normalisation) and cut off what is negative (ReLU), and the
-# last makes 3 colours of the 64 maps. Why no ReLU at the end? Because the network predicts noise, and noise has both signs.
+# DnCNN is a stack of 3 × 3 convolutions that keep the size of the image: the first makes 64 feature maps of the 3
+# colours, fifteen more each turn 64 maps into 64, normalise them (batch normalisation) and cut off what is negative
+# (ReLU), and the last makes 3 colours of the 64 maps. Why no ReLU at the end? Because the network predicts noise, and
+# noise has both signs.
 #
 # ### Your turn
 #
-# Write `DnCNN` with the depth, the width (number of feature maps) and the batch normalisation as parameters. `restore` gives
-# the image without the predicted noise. Keep the attributes `config` and `receptive_radius`: checkpoints and tiling ask for them.
+# Write `DnCNN` with the depth, the width (number of feature maps) and the batch normalisation as parameters.
+# `restore` gives the image without the predicted noise. Keep the attributes `config` and `receptive_radius`:
+# checkpoints and tiling ask for them.
 # %% exercise="dncnn" answer="course_utils.models.dncnn:DnCNN"
 class DnCNN(nn.Module):
     """Predict the noise in an image: y -> R(y), both (N, C, H, W). The restored image is y - R(y)."""
@@ -204,10 +217,10 @@ full = DnCNN()
 parameters = sum(p.numel() for p in full.parameters())
 print(f"{parameters:,} parameters")  # 559,363 if all is right; the convolutions keep their biases
 # %% [markdown] lang="en"
-# The full network takes hours on a CPU. Each pixel costs about as many multiplications as there are parameters; so under
-# the `cpu` profile we train a smaller one, of the same kind.
+# The full network takes hours on a CPU. Each pixel costs about as many multiplications as there are parameters; so
+# under the `cpu` profile we train a smaller one, of the same kind.
 # %%
-depth, width = profile.choose(test=(4, 8), cpu=(CPU_DEPTH, CPU_WIDTH), gpu=(17, 64))
+depth, width = profile.choose(test=(4, 8), cpu=(5, 32), gpu=(17, 64))
 torch.manual_seed(0)
 model = DnCNN(depth=depth, width=width)
 small_parameters = sum(p.numel() for p in model.parameters())
@@ -215,7 +228,8 @@ print(f"{depth} layers, {width} maps: {small_parameters:,} parameters, {paramete
 # %% [markdown] lang="en"
 # ## 4. What does it learn to predict?
 #
-# Call the original x and the scan y. What the scan added is y − x. Look at it (around grey, because it has both signs):
+# Call the original x and the scan y. What the scan added is y − x. Look at it (around grey, because it has both
+# signs):
 # %%
 x, y = (read(path) for path in pairs[0])
 added = y - x
@@ -223,10 +237,13 @@ cu.show({"scan y": y, "original x": x, "what was added, y − x": (0.5 + added /
 # %%
 print(f"spread of the original {x.std():.3f}, of what was added {added.std():.3f}")
 print(f"a network that predicts 0 restores {psnr(y - 0 * y, x):.2f} dB: the scan itself")
+
+
 # %% [markdown] lang="en"
-# This is the intuition behind residual learning: what was added is smaller than the image, and a network that has learnt nothing, and says
-# zero, is already as good as the scan. One that paints the image would have to learn, first of all, to copy its input. (That is
-# intuition; that it trains faster and ends better is what Zhang and others measured.)
+# This is the intuition behind residual learning: what was added is smaller than the image, and a network that has
+# learnt nothing, and says zero, is already as good as the scan. One that paints the image would have to learn, first
+# of all, to copy its input. (That is intuition; that it trains faster and ends better is what Zhang and others
+# measured.)
 #
 # The loss follows. For N patches, with R(y) for what the network predicts:
 #
@@ -252,27 +269,37 @@ print(f"loss of one that is always right: {residual_loss(added[None], y[None], x
 # %% [markdown] lang="en"
 # **The wrong sign.** The restored image is y − R(y). Suppose that the network were perfect and somebody wrote a plus:
 # %%
-cu.show({"y": y, "y + (y − x)": (y + added).clamp(0, 1), "y − (y − x)": (y - added).clamp(0, 1), "x": x}, reference="x", box=(100, 30, 120, 180))
+cu.show(
+    {"y": y, "y + (y − x)": (y + added).clamp(0, 1), "y − (y − x)": (y - added).clamp(0, 1), "x": x},
+    reference="x",
+    box=(100, 30, 120, 180),
+)
 # %% [markdown] lang="en"
-# **The wrong range.** Some code scales its images to [−1, 1] for training, and clips the restored image to [0, 1], out of habit. What
-# is lost? Everything darker than middle grey:
+# **The wrong range.** Some code scales its images to [−1, 1] for training, and clips the restored image to [0, 1],
+# out of habit. What is lost? Everything darker than middle grey:
 # %%
 scaled = 2 * x - 1  # what a network trained in [-1, 1] would restore, at its very best
 clipped = scaled.clamp(0, 1)
-cu.show({"restored, clipped to [0, 1]": clipped, "scaled back": ((clipped + 1) / 2), "original": x}, reference="original", box=(100, 0, 140, 200))
+cu.show(
+    {"restored, clipped to [0, 1]": clipped, "scaled back": ((clipped + 1) / 2), "original": x},
+    reference="original",
+    box=(100, 0, 140, 200),
+)
+
+
 # %% [markdown] lang="en"
 # One range, everywhere: in this kit it is [0, 1] from the first line to the last.
 #
 # ## 5. How does it learn?
 #
-# One step of training: clear the old gradients, run the network, take the loss, ask for gradients, let the optimiser move the
-# weights.
+# One step of training: clear the old gradients, run the network, take the loss, ask for gradients, let the optimiser
+# move the weights.
 #
 # ### Your turn
 #
-# Write `train_step`. Call `backward(value)` for the gradients of the loss `value` (on one device it is `value.backward()`;
-# with mixed precision or several GPUs it does a little more). Return the loss as a plain number. And before anything else:
-# `model.train()`, because batch normalisation works differently in training.
+# Write `train_step`. Call `backward(value)` for the gradients of the loss `value` (on one device it is
+# `value.backward()`; with mixed precision or several GPUs it does a little more). Return the loss as a plain number.
+# And before anything else: `model.train()`, because batch normalisation works differently in training.
 # %% exercise="train_step" answer="course_utils.training:train_step"
 def train_step(model, optimizer, degraded, clean, loss=residual_loss, backward=torch.Tensor.backward):
     """Learn from one batch; returns its loss, as it was before the step.
@@ -286,8 +313,8 @@ def train_step(model, optimizer, degraded, clean, loss=residual_loss, backward=t
 from course_utils.training import train_step
 
 # %% [markdown] lang="en"
-# Before a long training, always this test: **can it learn one single batch by heart?** If not, something is wrong, and
-# you know it in seconds.
+# Before a long training, always this test: **can it learn one single batch by heart?** If not, something is wrong,
+# and you know it in seconds.
 # %%
 torch.manual_seed(0)
 trial = DnCNN(depth=4, width=16)
@@ -298,37 +325,39 @@ print(f"loss: {losses[0]:.1f} at first, {losses[-1]:.1f} after {len(losses)} ste
 # %% [markdown] lang="en"
 # ### The long run
 #
-# `cu.fit` repeats `train_step` on ever new patches. Now and then it restores whole validation pages and measures them; it keeps the
-# best weights in a file, and with them all it needs to go on after an interruption. Interrupt it (the square button) and run
-# the cell again: it continues.
+# `cu.fit` repeats `train_step` on ever new patches. Now and then it restores whole validation pages and measures
+# them; it keeps the best weights in a file, and with them all it needs to go on after an interruption. Interrupt it
+# (the square button) and run the cell again: it continues.
 # %%
 out = Path("runs/dncnn")
 valid = cu.data.PairedImages(cu.data.pairs_in(folder / "valid")[:3])
 settings = profile.choose(
     test={"steps": 12, "batch_size": 4, "lr": 3e-3},
-    cpu={"steps": CPU_STEPS, "batch_size": CPU_BATCH, "lr": CPU_LR},
+    cpu={"steps": 1500, "batch_size": 8, "lr": 3e-3},
     gpu={"steps": 20_000, "batch_size": 32, "lr": 1e-3},
 )
 start = time.perf_counter()
 history = cu.fit(model, train, valid, **settings, validate_every=-(-settings["steps"] // 4), out=out)
 print(f"{time.perf_counter() - start:.0f} s; best on validation: {max(history.psnrs):.2f} dB")
 # %%
-history.plot();
+history.plot()
 # %% [markdown] lang="en"
 # ## 6. Which weights do we keep?
 #
-# The last ones? Those with the lowest training loss? Let us provoke the answer: a small network, trained on one single
-# page for a while.
+# The last ones? Those with the lowest training loss? Let us provoke the answer: a small network, trained on one
+# single page for a while.
 # %%
 alone = cu.data.PairedPatches(pairs[:1], patch=32, augment=False)
 torch.manual_seed(0)
 parrot = DnCNN(depth=4, width=24)
-steps = profile.choose(test=8, cpu=CPU_PARROT, gpu=2000)
+steps = profile.choose(test=8, cpu=300, gpu=2000)
 parrots = cu.fit(parrot, alone, valid, steps=steps, batch_size=8, lr=3e-3, validate_every=-(-steps // 6))
-parrots.plot();
+parrots.plot()
+
+
 # %% [markdown] lang="en"
-# The loss on the left is what the network is paid for, and it keeps falling. On pages it has not seen, the right-hand curve, the story is another one.
-# A checkpoint is chosen by *validation*: pages that the training never touches.
+# The loss on the left is what the network is paid for, and it keeps falling. On pages it has not seen, the right-hand
+# curve, the story is another one. A checkpoint is chosen by *validation*: pages that the training never touches.
 #
 # ### Your turn
 #
@@ -348,8 +377,8 @@ print(f"lowest training loss at step {lowest_loss}, best validation PSNR at step
 for step, loss, score in zip(parrots.steps, parrots.losses, parrots.psnrs):
     print(f"step {step:5}: training loss {loss:8.2f}, validation {score:.2f} dB")
 # %% [markdown] lang="en"
-# The file that `cu.fit` kept holds the weights of the best step and the network's settings, as plain numbers. (Not as a
-# pickle: to open somebody's pickle is to run somebody's program.)
+# The file that `cu.fit` kept holds the weights of the best step and the network's settings, as plain numbers. (Not as
+# a pickle: to open somebody's pickle is to run somebody's program.)
 # %%
 from course_utils.checkpoints import load_model
 
@@ -365,11 +394,14 @@ scan, original = test_pairs[0]
 restored = cu.restore(model, scan)
 cu.show({"scan": scan, "restored": restored, "original": original}, reference="original")
 # %%
-cu.show({"scan": scan, "restored": restored, "original": original}, reference="original", box=(120, 20, 110, 160), zoom=3)
+cu.show(
+    {"scan": scan, "restored": restored, "original": original}, reference="original", box=(120, 20, 110, 160), zoom=3
+)
 # %% [markdown] lang="en"
-# **Forgotten: `model.eval()`.** In training, batch normalisation uses the mean and spread of the batch at hand; afterwards it
-# should use those it has learnt. Forget to switch, and the result depends on what else is in the image. Forgotten as well:
-# `torch.no_grad()`. PyTorch then keeps everything it needs for gradients that nobody will ask for. How much is that?
+# **Forgotten: `model.eval()`.** In training, batch normalisation uses the mean and spread of the batch at hand;
+# afterwards it should use those it has learnt. Forget to switch, and the result depends on what else is in the image.
+# Forgotten as well: `torch.no_grad()`. PyTorch then keeps everything it needs for gradients that nobody will ask for.
+# How much is that?
 # %%
 kept = []
 model.train()
@@ -378,11 +410,14 @@ with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or
 model = load_model(out / "best.safetensors")  # training mode has also changed the learnt statistics: load them again
 print(f"in training mode {psnr(careless, original):.2f} dB, in evaluation mode {psnr(restored, original):.2f} dB")
 print(f"{sum(kept) / 2**20:.0f} MiB kept for gradients, for an image of {scan.nbytes / 2**20:.0f} MiB")
+
+
 # %% [markdown] lang="en"
 # ### Pages of any size
 #
-# A photograph of 3840 × 2160 pixels does not fit through a network in one piece on many computers. So cut it into tiles, restore each,
-# and put them together. **What happens at the edges of the tiles?** Here is the honest try, with tiles of 64:
+# A photograph of 3840 × 2160 pixels does not fit through a network in one piece on many computers. So cut it into
+# tiles, restore each, and put them together. **What happens at the edges of the tiles?** Here is the honest try, with
+# tiles of 64:
 # %%
 def restore_in_tiles(image, tiles, tile, halo):
     restored = torch.empty_like(image)
@@ -398,9 +433,9 @@ def restore_in_tiles(image, tiles, tile, halo):
 # %% [markdown] lang="en"
 # ### Your turn
 #
-# `tiles(height, width, tile, halo)` yields pairs of windows. The *inner* windows cover every pixel once. The *outer* window is the inner one and
-# `halo` more pixels on each side, as far as the image reaches: the network sees the outer window, and only the inner part of its
-# answer is kept. A window is a pair of slices: rows, columns.
+# `tiles(height, width, tile, halo)` yields pairs of windows. The *inner* windows cover every pixel once. The *outer*
+# window is the inner one and `halo` more pixels on each side, as far as the image reaches: the network sees the outer
+# window, and only the inner part of its answer is kept. A window is a pair of slices: rows, columns.
 # %% exercise="tiles" answer="course_utils.inference:tiles"
 def tiles(height, width, tile, halo):
     """Cut an image into tiles: yield (outer, inner), two windows, each a pair of slices (rows, columns).
@@ -421,14 +456,14 @@ for halo in (0, depth // 2, depth - 1, depth):
 seams = (restore_in_tiles(scan, tiles, 64, 0) - restored).abs()
 cu.show({"difference with halo 0, x 8": (8 * seams).clamp(0, 1)})
 # %% [markdown] lang="en"
-# A pixel of the result depends on its neighbours in the input: one convolution of 3 × 3 looks one pixel further, and a
-# stack of d of them looks d pixels. That is the network's receptive radius, and the halo must be as wide. One pixel less and the seam is back, if
-# faint; at the full radius it is gone, but for rounding.
+# A pixel of the result depends on its neighbours in the input: one convolution of 3 × 3 looks one pixel further, and
+# a stack of d of them looks d pixels. That is the network's receptive radius, and the halo must be as wide. One pixel
+# less and the seam is back, if faint; at the full radius it is gone, but for rounding.
 #
 # ## 8. Did it work?
 #
-# Now the test pages, whose photographs and words are new to the network; from the scanners it knows and from one it does not. **Guess first: how
-# much will it lose on the unknown scanner?**
+# Now the test pages, whose photographs and words are new to the network; from the scanners it knows and from one it
+# does not. **Guess first: how much will it lose on the unknown scanner?**
 # %%
 results = {}
 for name in ("test", "unseen"):
@@ -437,17 +472,21 @@ for name in ("test", "unseen"):
     results[name] = scans, [cu.restore(model, scan) for scan in scans], originals
     for kind, shown in (("scan", scans), ("restored", results[name][1])):
         scores = evaluate(shown, originals)
-        print(f"{name:7} {kind:9} {scores['psnr']:.2f} dB  SSIM {scores['ssim']:.3f}  mean Y off by {scores['luma_error']:.2f}")
+        print(
+            f"{name:7} {kind:9} {scores['psnr']:.2f} dB  SSIM {scores['ssim']:.3f}  mean Y off by {scores['luma_error']:.2f}"
+        )
 # %%
 scans, restored, originals = results["unseen"]
 cu.show({"unseen scanner": scans[1], "restored": restored[1], "original": originals[1]}, reference="original")
 # %% [markdown] lang="en"
-# The gain on the unknown scanner is real but smaller: its tint is not one that the network has met. A lesson on augmentation will come back to that.
+# The gain on the unknown scanner is real but smaller: its tint is not one that the network has met. A lesson on
+# augmentation will come back to that.
 #
 # ### One number can be gamed
 #
-# The descanning competition ranks by the last column: is the *mean* luma of each page right? Here are two rivals of your network that know nothing of images.
-# The first adds the same constant to every scan; the second answers every page with one even grey.
+# The descanning competition ranks by the last column: is the *mean* luma of each page right? Here are two rivals of
+# your network that know nothing of images. The first adds the same constant to every scan; the second answers every
+# page with one even grey.
 # %%
 scans, restored, originals = results["test"]
 mean = lambda image: image.mean(dim=(1, 2), keepdim=True)  # (3, 1, 1)
@@ -461,20 +500,24 @@ for name, images in rivals.items():
     scores = evaluate(images, originals)
     print(f"{name:13} mean Y off by {scores['luma_error']:5.2f}   {scores['psnr']:6.2f} dB   SSIM {scores['ssim']:.3f}")
 # %% [markdown] lang="en"
-# (These rivals were told the mean of the original, which a real one would have to guess; the point is how little they have to know.) A page upside down is perfect by
-# this measure. Report PSNR and SSIM beside it, and look at the images.
+# (These rivals were told the mean of the original, which a real one would have to guess; the point is how little they
+# have to know.) A page upside down is perfect by this measure. Report PSNR and SSIM beside it, and look at the
+# images.
 #
 # ## Summary
 #
 # - DnCNN predicts what was added, y − x, and the restored image is y − R(y).
 # - Pairs by name, one range, one source of chance, each image decoded once.
-# - The checkpoint is chosen by validation; restoring happens in `eval` mode, without gradients, in tiles with a halo of the receptive radius.
+# - The checkpoint is chosen by validation; restoring happens in `eval` mode, without gradients, in tiles with a halo
+#   of the receptive radius.
 #
 # **Three common errors**
 #
 # 1. *The restored page is worse than the scan by many decibels.* The sign: y − R(y), not y + R(y).
-# 2. *It was good in training and is poor now.* `model.eval()`; then the range of the input, then its channel order (OpenCV reads blue first).
+# 2. *It was good in training and is poor now.* `model.eval()`; then the range of the input, then its channel order
+#    (OpenCV reads blue first).
 # 3. *The loss falls, and the images do not get better.* Look at three training pairs. Are they pairs?
 #
-# **Where to read on.** Zhang, Zuo, Chen, Meng and Zhang, *Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising* (IEEE
-# TIP 2017). Ioffe and Szegedy, *Batch Normalization* (ICML 2015). Cha and others, *Descanning* (AAAI 2024).
+# **Where to read on.** Zhang, Zuo, Chen, Meng and Zhang, *Beyond a Gaussian Denoiser: Residual Learning of Deep CNN
+# for Image Denoising* (IEEE TIP 2017). Ioffe and Szegedy, *Batch Normalization* (ICML 2015). Cha and others,
+# *Descanning* (AAAI 2024).

@@ -10,6 +10,15 @@ from course_utils.models import DnCNN
 TINY = {"depth": 4, "width": 8}
 
 
+def filled(**layout):
+    """A network whose last layer is not zero any more."""
+    torch.manual_seed(0)
+    model = DnCNN(**layout)
+    for parameter in model.layers[-1].parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
 def parameters(model):
     return sum(p.numel() for p in model.parameters())
 
@@ -28,10 +37,15 @@ def test_parameters_follow_from_the_layout():
 
 
 def test_keeps_the_shape_and_restores_by_subtraction():
-    model = DnCNN(**TINY).eval()
+    model = filled(**TINY).eval()
     y = torch.rand(2, 3, 11, 7)
-    assert model(y).shape == y.shape
+    assert model(y).shape == y.shape and model(y).abs().max() > 0.01
     assert torch.equal(model.restore(y), y - model(y))
+
+
+def test_untrained_it_gives_the_image_back():
+    y = torch.rand(2, 3, 11, 7)
+    assert torch.equal(DnCNN(**TINY).restore(y), y)
 
 
 def test_the_layers_are_those_of_the_paper():
@@ -42,7 +56,7 @@ def test_the_layers_are_those_of_the_paper():
 
 
 def test_a_pixel_depends_on_the_receptive_radius_and_on_no_more():
-    model = DnCNN(depth=5, width=8, channels=1).eval()
+    model = filled(depth=5, width=8, channels=1).eval()
     y = torch.rand(1, 1, 31, 31, requires_grad=True)
     model(y)[0, 0, 15, 15].backward()
     reach = y.grad[0, 0].nonzero() - 15
@@ -50,7 +64,7 @@ def test_a_pixel_depends_on_the_receptive_radius_and_on_no_more():
 
 
 def test_predicts_noise_of_both_signs():
-    output = DnCNN(**TINY)(torch.rand(4, 3, 16, 16))
+    output = filled(**TINY)(torch.rand(4, 3, 16, 16))
     assert output.min() < 0 < output.max()
 
 
@@ -64,7 +78,7 @@ def test_batch_norm_learns_in_training_and_rests_in_evaluation():
 
 
 def test_config_builds_the_same_network():
-    model = DnCNN(channels=1, depth=5, width=6, batch_norm=False)
+    model = filled(channels=1, depth=5, width=6, batch_norm=False)
     twin = DnCNN(**model.config)
     twin.load_state_dict(model.state_dict())
     y = torch.rand(1, 1, 9, 9)
