@@ -20,6 +20,7 @@ _EXPORTS = {
     "show": "course_utils.figures",
 }
 _MODULES = (
+    "checkpoints",
     "data",
     "degrade",
     "figures",

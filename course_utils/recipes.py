@@ -9,7 +9,7 @@ DESCRIPTION = {
     "patch": "side of the training patches in pixels",
     "batch_size": "patches in a batch",
     "steps": "batches to learn from",
-    "lr": "learning rate at the start",
+    "lr": "highest learning rate",
     "validate_every": "steps between validations",
 }
 
@@ -46,7 +46,7 @@ class Recipe:
 
 RECIPES = {
     "test": Recipe(depth=4, width=8, patch=32, batch_size=4, steps=12, lr=3e-3, validate_every=6, validate_on=1),
-    "cpu": Recipe(depth=5, width=32, patch=40, batch_size=8, steps=1500, lr=3e-3, validate_every=500, validate_on=3),
+    "cpu": Recipe(depth=5, width=32, patch=40, batch_size=8, steps=2000, lr=3e-3, validate_every=500, validate_on=3),
     "gpu": Recipe(
         depth=17, width=64, patch=128, batch_size=32, steps=20_000, lr=1e-3, validate_every=1000, validate_on=6
     ),

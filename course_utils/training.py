@@ -80,8 +80,14 @@ def best_step(history):
 
 
 def learning_rate(step, steps, lr=1e-3):
-    """Half a cosine: from `lr` at step 0 down to 0 at `steps` (Loshchilov and Hutter, "SGDR", ICLR 2017)."""
-    return lr * (1 + math.cos(math.pi * step / steps)) / 2
+    """Up in a straight line to `lr` over the first tenth of the steps, then down half a cosine to 0 at `steps`.
+
+    Goyal et al., "Accurate, Large Minibatch SGD", 2017 (the rise); Loshchilov and Hutter, "SGDR", ICLR 2017 (the fall).
+    """
+    rise = steps / 10
+    if step + 1 < rise:
+        return lr * (step + 1) / rise
+    return lr * (1 + math.cos(math.pi * max(step - rise, 0) / (steps - rise))) / 2
 
 
 @dataclass
@@ -162,7 +168,7 @@ def fit(
         valid: whole images to measure on, see `validate`.
         steps: how many batches to learn from.
         batch_size: of all processes together.
-        lr: the learning rate to begin with, see `learning_rate`.
+        lr: the highest learning rate, see `learning_rate`.
         loss: a function of (output, degraded, clean), see course_utils.losses.
         out: a folder for what the training leaves; None keeps nothing on disk.
         validate_every: steps between validations, by default a tenth of `steps`; there is always one at the end.

@@ -131,10 +131,16 @@ def test_best_step_goes_by_validation_and_takes_the_first_of_equals():
         best_step(History())
 
 
-def test_learning_rate_falls_from_lr_to_zero():
+def test_learning_rate_rises_over_a_tenth_and_falls_to_zero():
     rates = [learning_rate(step, 100, 1e-3) for step in range(101)]
-    assert rates[0] == 1e-3 and rates[50] == pytest.approx(5e-4) and rates[100] == pytest.approx(0, abs=1e-12)
-    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(1e-4) and rates[4] == pytest.approx(5e-4) and max(rates) == rates[9] == 1e-3
+    assert rates[55] == pytest.approx(5e-4) and rates[100] == pytest.approx(0, abs=1e-12)
+    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 10, 11])
+def test_learning_rate_of_short_trainings(steps):
+    assert all(0 < learning_rate(step, steps, 1e-3) <= 1e-3 for step in range(steps))
 
 
 def test_history_survives_json_and_is_drawn(unbroken):
@@ -175,13 +181,13 @@ def test_what_fit_leaves(unbroken):
 
 
 def test_fit_is_its_steps_written_out():
-    """Adam, the cosine, and samples 4s ... 4s + 3 in step s."""
+    """Adam, the learning rate of the step, and samples 4s ... 4s + 3 in step s."""
     model = tiny(batch_norm=False)
     fit(model, TRAIN, VALID, **QUICK | {"steps": 5, "validate_every": 5})
     twin = tiny(batch_norm=False)
     optimizer = torch.optim.Adam(twin.parameters())
     for step in range(5):
-        optimizer.param_groups[0]["lr"] = 1e-3 * (1 + math.cos(math.pi * step / 5)) / 2
+        optimizer.param_groups[0]["lr"] = learning_rate(step, 5)
         batch = [torch.stack(images) for images in zip(*(TRAIN[4 * step + i] for i in range(4)), strict=True)]
         train_step(twin, optimizer, *batch)
     assert same(model, twin)

@@ -329,7 +329,8 @@ def test_all_broken_rules_of_a_lesson_are_named_at_once(repo):
     ("text", "part"),
     [
         (HEAD.replace("# minutes: test=0.5 cpu=6 gpu=15\n", ""), "how long"),
-        (HEAD.replace(" gpu=15", ""), "how long"),
+        (HEAD.replace(" cpu=6", ""), "how long"),
+        (HEAD.replace("gpu=15", "tpu=15"), "how long"),
         (HEAD.replace("15", "long"), "numbers"),
         (HEAD.replace("# # A", "# A"), "no title"),
         ("x = 1\n", "no cell"),
