@@ -9,8 +9,8 @@ from pathlib import Path
 from course_utils.files import CourseError, atomic
 
 STYLE = """
-.cu-row{display:flex;flex-wrap:wrap;gap:12px;margin:8px 0}.cu-row figure{margin:0}
-.cu-row img{display:block;max-width:100%;image-rendering:pixelated;background:#888}
+.cu-row{display:flex;gap:12px;margin:8px 0}.cu-row figure{margin:0;flex:0 1 auto;min-width:0}
+.cu-row img{display:block;max-width:100%;height:auto}.cu-row .cu-zoomed{image-rendering:pixelated}
 .cu-row figcaption{font:14px/1.4 system-ui,sans-serif;padding:4px 0}
 """
 PAGE = """<!doctype html>
@@ -122,11 +122,10 @@ def _figure(caption, array, zoom):
 
     png = io.BytesIO()
     Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array).save(png, "png", compress_level=1)
-    return _html(caption, png.getvalue(), array.shape[1] * zoom)
+    return _html(caption, png.getvalue(), f' class="cu-zoomed" width="{array.shape[1] * zoom}"' if zoom > 1 else "")
 
 
-def _html(caption, png, width=None):
-    size = f' width="{width}"' if width else ""
+def _html(caption, png, size=""):
     source = base64.b64encode(png).decode()
     return (
         f'<figure><img alt="{escape(caption)}"{size} src="data:image/png;base64,{source}">'

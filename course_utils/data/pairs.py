@@ -52,16 +52,15 @@ def match_pairs(clean_folder, scan_folder):
         CourseError: an image without a partner, and everything that `list_images` finds.
     """
     clean, scan = list_images(clean_folder), list_images(scan_folder)
-    sides = (clean, scan, Path(scan_folder).name, "original"), (scan, clean, Path(clean_folder).name, "scan")
+    sides = (clean, scan, scan_folder, "original"), (scan, clean, clean_folder, "scan")
     for images, partners, folder, kind in sides:
-        unpaired = sorted(images.keys() - partners.keys())
-        if unpaired:
-            first = images[unpaired[0]]
-            name, it, s = f"{first.parent.name}/{first.name} has", "it", ""
-            if len(unpaired) > 1:
-                name, it, s = f"{first.parent.name}/{first.name} and {len(unpaired) - 1:,} more have", "them", "s"
-            counts = f"{len(scan):,} scans, {len(clean):,} originals"
-            raise CourseError(f"{name} no partner in {folder}/ ({counts}); add {it} or remove the {kind}{s}")
+        alone = sorted(images.keys() - partners.keys())
+        if alone:
+            image, counts = images[alone[0]], f"{len(scan):,} scans, {len(clean):,} originals"
+            raise CourseError(
+                f"{image.parent.name}/{image.name} has no partner in {Path(folder).name}/ ({counts}); "
+                f"add it or remove the {kind}"
+            )
     return [(clean[stem], scan[stem]) for stem in sorted(clean)]
 
 

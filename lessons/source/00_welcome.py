@@ -15,6 +15,7 @@
 # | 2 | What exactly does a scan do? Six effects, one picture each |
 # | 3 | Which of them does most harm? You measure it |
 # | 4 | Are all scanners alike? |
+# | 5 | Is everything in place? |
 #
 # **At the end** you can name the six effects when you see them, you have written the measure that the whole course
 # uses, and you know that your set-up works. **Time:** half a minute of computing; twenty minutes of looking and
@@ -53,8 +54,8 @@ cu.show({"original": page, "scan": scan}, box=(250, 330, 96, 96), zoom=4)
 print("page:", tuple(page.shape), page.dtype, f"from {page.min():.2f} to {page.max():.2f}")
 print("scan:", tuple(scan.shape), scan.dtype, f"from {scan.min():.2f} to {scan.max():.2f}")
 # %% [markdown] lang="en"
-# The scan's darkest value and its lightest are both closer to the middle: black ink came back as dark grey. That is
-# one difference. Let us take them one at a time.
+# The scan's darkest value is far from 0: black ink came back as dark grey. That is one difference. Let us take them
+# one at a time.
 #
 # ## 2. The six things a scan does
 #

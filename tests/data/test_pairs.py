@@ -69,7 +69,7 @@ def test_the_two_forms_of_a_korean_name_are_one(tmp_path):
     [
         (["1.png"], ["1.png", "2.png"], "scan/2.png has no partner in clean/ (2 scans, 1 originals); add it or remove"),
         (["1.png", "2.png"], ["1.png"], "clean/2.png has no partner in scan/ (1 scans, 2 originals); add it or remove"),
-        (["1.png"], ["1.png", "3.png", "2.png"], "scan/2.png and 1 more have no partner in clean/ (3 scans, 1 orig"),
+        (["1.png"], ["1.png", "3.png", "2.png"], "scan/2.png has no partner in clean/ (3 scans, 1 orig"),
         (["1.png", "1.jpg"], ["1.png"], "1.png and 1.jpg have one name for two images"),
         (["1.png"], [], "scan holds no images"),
         (["1.txt"], ["1.png"], "clean holds no images"),
