@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Small tensors: more than one thread only costs time.
+QUICK  := COURSE_PROFILE=test OMP_NUM_THREADS=1
 
 .PHONY: help setup demo test lab lessons lint colab-test wheel lock clean
 .DEFAULT_GOAL := help
@@ -32,7 +34,7 @@ demo: $(READY)
 	@$(BIN)/course demo --out runs/demo
 
 test: $(READY)
-	@COURSE_PROFILE=test $(BIN)/python -m pytest
+	@$(QUICK) $(BIN)/python -m pytest
 
 lab: $(READY)
 	@$(BIN)/jupyter lab --notebook-dir=lessons/en
@@ -50,7 +52,7 @@ COLAB := .venv-colab
 colab-test: wheel
 	@$(MAKE) --no-print-directory $(COLAB)/.ready
 	@$(BIN)/uv pip install --quiet --python $(COLAB)/bin/python --no-deps --reinstall dist/*.whl
-	@COURSE_PROFILE=test $(COLAB)/bin/python -m pytest
+	@$(QUICK) $(COLAB)/bin/python -m pytest
 
 # A fresh one each time: what an earlier attempt added would hide that the kit adds it.
 $(COLAB)/.ready: constraints/colab.txt pyproject.toml | $(READY)

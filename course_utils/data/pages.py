@@ -248,7 +248,9 @@ def _print(photograph, rng):
     if rng.random() < 0.5:
         photograph = ImageOps.mirror(photograph)
     photograph = ImageEnhance.Brightness(photograph).enhance(rng.uniform(0.9, 1.2))
-    photograph = ImageEnhance.Color(photograph).enhance(rng.uniform(0.8, 1.3))
+    photograph = ImageEnhance.Color(photograph).enhance(rng.uniform(0.4, 1.25))
+    light = rng.uniform(0.92, 1.08, 3)  # warm or cool, as the picture editor likes it
+    photograph = photograph.point([min(255, round(gain * value)) for gain in light for value in range(256)])
     if rng.random() < 0.2:
         dark = DARK_ACCENTS[rng.integers(len(DARK_ACCENTS))] if rng.random() < 0.5 else "#101010"
         photograph = ImageOps.colorize(photograph.convert("L"), dark, "#fbf8f0")

@@ -1,4 +1,4 @@
-# minutes: test=0.2 cpu=0.5
+# minutes: test=0.2 cpu=0.3
 # %% [markdown] lang="en"
 # # Welcome: what a scan does to a page
 #
@@ -18,8 +18,8 @@
 # | 5 | Is everything in place? |
 #
 # **At the end** you can name the six effects when you see them, you have written the measure that the whole course
-# uses, and you know that your set-up works. **Time:** half a minute of computing; twenty minutes of looking and
-# thinking. Nothing is downloaded: the pages are made on the spot.
+# uses, and you know that your set-up works. **Time:** seconds of computing; twenty minutes of looking and thinking.
+# Nothing is downloaded: the pages are made on the spot.
 #
 # How to use it: run the cells from top to bottom (Shift + Enter). Where a cell says `raise NotImplementedError`, it
 # is your turn.
@@ -68,7 +68,7 @@ effects = {
     "bleed-through": BleedThrough(strength=0.15, backs=(other_side,)),
     "colour transition": ColourTransition(cast=(1.0, 0.92, 0.78), fading=0.22, saturation=0.74),
     "internal noise": SensorNoise(shot=3.5, read=1.5),
-    "external noise": Dust(specks=14, hairs=1),
+    "external noise": Dust(specks=30, hairs=3, scratches=1),
     "texture distortion": Texture(grain=0.012, warp=0.15, blur=0.3),
 }
 
