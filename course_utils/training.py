@@ -157,10 +157,10 @@ def fit(
     a CPU it ends with the weights, bit for bit, of a run that was never stopped. Ctrl-C saves first. Whether the data
     are the same as before is not checked.
 
-    Under `accelerate launch` or `torchrun` the processes share each batch and average their gradients: they do what one
-    process does, up to rounding. Batch norm is the exception: each process normalises with its own share of the batch,
-    and the statistics of the main one are kept. On several GPUs keep that share large, or first convert the network
-    with torch.nn.SyncBatchNorm.convert_sync_batchnorm. All processes must see the folder `out`.
+    Under `accelerate launch --multi_gpu` (CPUs too) or `torchrun` the processes share each batch and average their
+    gradients: they do what one process does, up to rounding. Batch norm is the exception: each process normalises with
+    its own share of the batch, and the statistics of the main one are kept. On several GPUs keep that share large, or
+    first convert the network with torch.nn.SyncBatchNorm.convert_sync_batchnorm. All must see the folder `out`.
 
     Args:
         model: the network; it ends on the device of the training, with the best weights.
@@ -421,7 +421,8 @@ def _accelerator(precision):
 
     AcceleratorState._reset_state()  # a second training in one session may have another precision
     try:
-        return Accelerator(mixed_precision=precision)
+        # Unless it is told of the CPU, accelerate does not let several processes there work together.
+        return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=precision)
     except ValueError as error:
         raise CourseError(
             f"precision={precision!r} does not work on this machine ({error}); use precision='no'"

@@ -540,8 +540,16 @@ torch.distributed.destroy_process_group()
 def test_two_processes_do_what_one_does(tmp_path):
     script = tmp_path / "several.py"
     script.write_text(SEVERAL)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes=2",
+        "--num_machines=1",
+    ]
+    launch += ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     arguments = [script, Path(__file__).parent, tmp_path]
     subprocess.run([*launch, *arguments], env=environment, check=True, capture_output=True, timeout=120)
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
