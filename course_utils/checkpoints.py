@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from course_utils import models
 from course_utils.files import CourseError, atomic
@@ -108,8 +108,9 @@ def read_state(path):
 def _write(path, tensors, about):
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     _check_finite(path, tensors)
-    with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={"course_utils": json.dumps(about)})
+    content = save(tensors, metadata={"course_utils": json.dumps(about)})
+    with atomic(path) as temporary:  # safetensors' own save_file leaves a hidden file behind when it is killed
+        temporary.write_bytes(content)
 
 
 def _read(path):

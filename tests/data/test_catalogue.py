@@ -212,10 +212,10 @@ def test_descan18k_has_two_folders_in_an_archive(course_home, tmp_path, monkeypa
     assert (root / "test/scan/1.tif").read_bytes() == b"scan"
 
 
-def test_descan18k_refuses_other_archives(course_home, tmp_path, monkeypatch):
+def test_an_archive_of_another_size_than_the_catalogue_says_is_refused(course_home, tmp_path, monkeypatch):
     write_zip(tmp_path / "Valid.zip", {"Valid/scan/1.tif": b"scan"})
     record = data.datasets()["descan18k"]
-    offline = tuple(replace(archive, sources=()) for archive in record.archives)
+    offline = tuple(replace(archive, sources=(), size=754_770_440) for archive in record.archives)
     monkeypatch.setitem(catalogue._DATASETS, "descan18k", replace(record, archives=offline))
     with pytest.raises(CourseError, match="bytes, not 754,770,440"):
         data.fetch("descan18k", mirrors=tmp_path, progress=False)
