@@ -97,12 +97,12 @@ print(len(pairs), "pairs; the first:", *(f"{path.parent.name}/{path.name}" for p
 # Now a broken file. Downloads stop halfway, disks fill up. Let us cut a PNG in two and read it with OpenCV, as much
 # code does.
 # %%
-broken = Path("broken.png")
+broken, empty = cu.data.home() / "broken.png", cu.data.home() / "empty.png"
 broken.write_bytes(pairs[0][0].read_bytes()[:10_000])
 image = cv2.imread(str(broken))
 print("OpenCV read:", type(image).__name__, "" if image is None else f"with {(image == 0).mean():.0%} of it black")
-Path("empty.png").touch()
-print("and of an empty file:", cv2.imread("empty.png"))
+empty.touch()
+print("and of an empty file:", cv2.imread(str(empty)))
 # %% [markdown] lang="en"
 # No error in either case. Some versions of OpenCV fill the missing half with black; others return `None`, and the
 # program falls over three functions later, in a line that has nothing to do with the file. The kit decodes every
