@@ -39,7 +39,7 @@ class Record:
     archives: tuple = ()
 
 
-_DESCAN_LICENCE = "pages under CC BY-NC-SA 3.0 (Raspberry Pi Foundation): not for commercial use; name the source"
+_DESCAN_LICENCE = "pages under CC BY-NC-SA 3.0: not for commercial use; name the source"
 _DATASETS = {
     "pages": Record(
         title="Magazine pages made for the course",

@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from course_utils.data import PairedPatches, check_pairs, decode, match_pairs, random_patch
+from course_utils.data import (
+    PairedImages,
+    PairedPatches,
+    check_pairs,
+    decode,
+    hold_out,
+    match_pairs,
+    pairs_in,
+    random_patch,
+    training_pairs,
+)
 from course_utils.data import pairs as module
 from course_utils.files import CourseError
 
@@ -374,3 +384,53 @@ def test_problems_are_found_when_it_is_made(folder, tmp_path, monkeypatch):
         PairedPatches(pairs, patch=8, **options)
     index = {"shapes": [[24, 20]] * 10}
     assert json.loads(only(tmp_path / "cache", ".json").read_text())["shapes"] == index["shapes"]
+
+
+# What to train on, what to validate with
+
+
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(2, 60), every=st.integers(2, 20))
+def test_hold_out_parts_all_pairs_and_leaves_none_empty(count, every):
+    numbered = list(range(count))
+    training, validation = hold_out(numbered, every)
+    assert sorted(training + validation) == numbered
+    assert training and validation and len(validation) <= max(1, count / every)
+
+
+def test_a_single_pair_cannot_be_parted():
+    with pytest.raises(CourseError, match="1 pair cannot be parted"):
+        hold_out([("clean.png", "scan.png")])
+
+
+def numbers_of(pairs):
+    return [int(clean.stem) for clean, scan in pairs if clean.name == scan.name]
+
+
+def test_training_pairs_of_a_folder(tmp_path):
+    def fill(folder, numbers):
+        for kind in ("clean", "scan"):
+            (tmp_path / folder / kind).mkdir(parents=True)
+            for i in numbers:
+                Image.new("RGB", (8, 8)).save(tmp_path / folder / kind / f"{i:02d}.png")
+
+    fill("plain", range(20))
+    training, validation = training_pairs(tmp_path / "plain")
+    assert numbers_of(validation) == [9, 19] and len(training) == 18
+    fill("set/train", range(10))
+    assert numbers_of(training_pairs(tmp_path / "set")[1]) == [9]
+    fill("set/valid", [50, 51])
+    training, validation = training_pairs(tmp_path / "set")
+    assert numbers_of(training) == list(range(10)) and numbers_of(validation) == [50, 51]
+    with pytest.raises(CourseError, match="nowhere: no such data set; give pages, descan"):
+        training_pairs("nowhere")
+
+
+def test_whole_pairs_are_degraded_then_clean(tmp_path):
+    for kind, colour in (("clean", "white"), ("scan", "black")):
+        (tmp_path / kind).mkdir()
+        Image.new("RGB", (6, 4), colour).save(tmp_path / kind / "1.png")
+    images = PairedImages(pairs_in(tmp_path))
+    degraded, clean = images[0]
+    assert len(images) == 1 and degraded.shape == clean.shape == (3, 4, 6)
+    assert degraded.max() == 0 and clean.min() == 1
