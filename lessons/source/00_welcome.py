@@ -36,8 +36,8 @@ from course_utils.degrade import BleedThrough, ColourTransition, Dust, Halftone,
 # Here is a page as its designer made it, and the same page printed and scanned. Before you read on: **how many
 # differences can you list?**
 # %%
-page = cu.to_tensor(magazine_page(np.random.default_rng(6), edition="test"))  # (3, 512, 512), float, 0 to 1
-other_side = cu.to_tensor(magazine_page(np.random.default_rng(10), edition="test"))
+page = cu.to_tensor(magazine_page(np.random.default_rng(16), edition="test"))  # (3, 512, 512), float, 0 to 1
+other_side = cu.to_tensor(magazine_page(np.random.default_rng(12), edition="test"))
 flatbed = scanner("flatbed", backs=[other_side])
 scan = flatbed(page, np.random.default_rng(1))
 cu.show({"original": page, "scan": scan})
@@ -45,7 +45,7 @@ cu.show({"original": page, "scan": scan})
 # From three metres away the two might pass for the same. So come closer. The next cell shows the same 96 × 96 pixels
 # of both, four times enlarged; every square is one pixel.
 # %%
-cu.show({"original": page, "scan": scan}, box=(250, 330, 96, 96), zoom=4)
+cu.show({"original": page, "scan": scan}, box=(230, 290, 96, 96), zoom=4)
 # %% [markdown] lang="en"
 # An image in this course is a tensor of shape (3, height, width): red, green and blue, each value between 0 (dark)
 # and 1 (light). The scan has the same shape. Descanning is a function from one such tensor to another, and a network
@@ -84,7 +84,7 @@ def alone(name, seed=0):
 # tones and small ones for light tones, on four grids that are turned against each other: cyan by 15°, black by 45°,
 # magenta by 75°, yellow not at all. From afar the eye averages them. A scanner does not stand far away.
 # %%
-cu.show({"original": page, "halftone": alone("halftone")}, box=(210, 300, 96, 96), zoom=4)
+cu.show({"original": page, "halftone": alone("halftone")}, box=(230, 320, 96, 96), zoom=4)
 # %% [markdown] lang="en"
 # Here are the four grids on their own, each printing a middle grey, with dots 8 pixels apart so that you see them
 # well. **Which of them lies straight, and why did the printers choose yellow for that?** (A straight grid is the
@@ -118,7 +118,7 @@ cu.show({"original": page, "colour transition": alone("colour transition")})
 # %%
 noisy = alone("internal noise")
 ten_times = (0.5 + 10 * (noisy - page)).clamp(0, 1)
-cu.show({"noisy": noisy, "difference x 10": ten_times}, box=(250, 330, 96, 96), zoom=4)
+cu.show({"noisy": noisy, "difference x 10": ten_times}, box=(230, 290, 96, 96), zoom=4)
 # %% [markdown] lang="en"
 # **Where is the photograph in the right-hand image, and how can you tell?** Dark parts are quiet: noise that depends
 # on the signal is a shadow of the picture.
@@ -134,7 +134,7 @@ cu.show({"original": page, "external noise": alone("external noise", seed=5)})
 # Paper has a grain, it waves by fractions of a pixel, and the lens blurs a little. Hard to see, but edges move, and a
 # network that compares pixel by pixel notices.
 # %%
-cu.show({"original": page, "texture distortion": alone("texture distortion")}, box=(250, 20, 96, 96), zoom=4)
+cu.show({"original": page, "texture distortion": alone("texture distortion")}, box=(205, 24, 96, 96), zoom=4)
 # %% [markdown] lang="en"
 # ## 3. Which effect does most harm?
 #
@@ -211,7 +211,7 @@ scans = {
     name: scanner(name, [other_side])(page, np.random.default_rng(2))
     for name in ("flatbed", "office", "photo", "archive")
 }
-cu.show({"original": page} | scans, reference="original", box=(180, 230, 200, 270))
+cu.show({"original": page} | scans, reference="original", box=(190, 240, 200, 270))
 # %% [markdown] lang="en"
 # ## 5. Is everything in place?
 #
