@@ -191,8 +191,9 @@ print(f"{1000 * from_files:.1f} ms a patch from files, {1000 * from_cache:.2f} m
 # ### Your turn
 #
 # Write `DnCNN` with the depth, the width (number of feature maps) and the batch normalisation as parameters.
-# `restore` gives the image without the predicted noise. Keep the attributes `config` and `receptive_radius`:
-# checkpoints and tiling ask for them.
+# `restore` gives the image without the predicted noise. Start the weights and the bias of the last convolution at
+# zero (`nn.init.zeros_`): part 4 shows why. Keep the attributes `config` and `receptive_radius`: checkpoints and
+# tiling ask for them.
 # %% exercise="dncnn" answer="course_utils.models.dncnn:DnCNN"
 class DnCNN(nn.Module):
     """Predict the noise in an image: y -> R(y), both (N, C, H, W). The restored image is y - R(y)."""
@@ -246,7 +247,7 @@ print(f"a network that predicts 0 restores {psnr(y - 0 * y, x):.2f} dB: the scan
 # This is the intuition behind residual learning: what was added is smaller than the image, and a network that has
 # learnt nothing, and says zero, is already as good as the scan. One that paints the image would have to learn, first
 # of all, to copy its input. (That is intuition; that it trains faster and ends better is what Zhang and others
-# measured.)
+# measured.) It is also why the last convolution starts at zero.
 #
 # The loss follows. For N patches, with R(y) for what the network predicts:
 #
@@ -330,7 +331,8 @@ print(f"loss: {losses[0]:.1f} at first, {losses[-1]:.1f} after {len(losses)} ste
 #
 # `cu.fit` repeats `train_step` on ever new patches. Now and then it restores whole validation pages and measures
 # them; it keeps the best weights in a file, and with them all it needs to go on after an interruption. Interrupt it
-# (the square button) and run the cell again: it continues.
+# (the square button) and run the cell again: it continues. Once it has finished, it has nothing left to do; with
+# `resume=False` it begins anew, for example after you have changed your network.
 # %%
 out = Path("runs/dncnn")
 valid = cu.data.PairedImages(cu.data.pairs_in(folder / "valid")[:3])
@@ -386,7 +388,7 @@ for step, loss, score in zip(parrots.steps, parrots.losses, parrots.psnrs):
 # %%
 from course_utils.checkpoints import load_model
 
-model = load_model(out / "best.safetensors")
+model = load_model(out / "best.safetensors", into=DnCNN(depth=depth, width=width))
 print(type(model).__name__, model.config, f"from step {best_step(history)}")
 # %% [markdown] lang="en"
 # ## 7. Restoring a page
@@ -411,7 +413,7 @@ kept = []
 model.train()
 with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
     careless = model.restore(scan[None])[0].detach().clamp(0, 1)
-model = load_model(out / "best.safetensors")  # training mode has also changed the learnt statistics: load them again
+model = load_model(out / "best.safetensors", into=model)  # training mode has changed the learnt statistics as well
 print(f"in training mode {psnr(careless, original):.2f} dB, in evaluation mode {psnr(restored, original):.2f} dB")
 print(f"{sum(kept) / 2**20:.0f} MiB kept for gradients, for an image of {scan.nbytes / 2**20:.0f} MiB")
 

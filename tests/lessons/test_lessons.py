@@ -32,6 +32,38 @@ def test_runs_to_its_end(name, solution, tmp_path):
     assert all(cell["execution_count"] for cell in code)
 
 
+OWN_NETWORK = """
+class DnCNN(nn.Module):
+    def __init__(self, channels=3, depth=17, width=64, batch_norm=True):
+        super().__init__()
+        self.config = dict(channels=channels, depth=depth, width=width, batch_norm=batch_norm)
+        self.receptive_radius = depth
+        self.head = nn.Conv2d(channels, width, 3, padding=1)
+        self.body = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth - 2))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(depth - 2))
+        self.tail = nn.Conv2d(width, channels, 3, padding=1)
+
+    def forward(self, y):
+        features = torch.relu(self.head(y))
+        for convolution, norm in zip(self.body, self.norms):
+            features = torch.relu(norm(convolution(features)))
+        return self.tail(features)
+
+    def restore(self, y):
+        return y - self(y)
+"""
+
+
+@pytest.mark.skipif("05_dncnn" not in NAMES, reason="there is no lesson 05_dncnn")
+def test_a_student_gets_to_the_end_with_a_network_of_their_own():
+    """Other names for the layers, no check of the input, PyTorch's own initial weights: right all the same."""
+    notebook = authoring.make_notebook(lesson("05_dncnn"), ROOT)
+    exercise = next(cell for cell in notebook.cells if cell.get("id") == "exercise-dncnn")
+    exercise.source = OWN_NETWORK
+    notebook.cells.remove(next(c for c in notebook.cells if c.source == "from course_utils.models import DnCNN"))
+    assert authoring._execute(lesson("05_dncnn"), notebook, "test", progress=False) is None
+
+
 @pytest.mark.parametrize("name", LESSONS)
 def test_the_student_notebook_does_not_hold_the_answers(name):
     for language in lesson(name).languages():
