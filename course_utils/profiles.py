@@ -29,6 +29,8 @@ class Profile:
 def current():
     """The profile of this run: COURSE_PROFILE where it is set, else `gpu` where CUDA is available, else `cpu`.
 
+    The profile is a budget: under `cpu`, a computer with a GPU still computes on it.
+
     Raises:
         CourseError: COURSE_PROFILE is none of test, cpu and gpu.
     """
@@ -36,7 +38,7 @@ def current():
     name = os.environ.get("COURSE_PROFILE", "").strip() or ("gpu" if device == "cuda" else "cpu")
     if name not in NAMES:
         raise CourseError(f"COURSE_PROFILE is {name!r}; set it to {', '.join(NAMES[:-1])} or {NAMES[-1]}, or unset it")
-    return Profile(name, "cpu" if name == "cpu" and device == "cuda" else device)
+    return Profile(name, device)
 
 
 def _device():

@@ -23,7 +23,7 @@ from course_utils.profiles import Profile
         ("", "mps", Profile("cpu", "mps")),
         ("test", "cpu", Profile("test", "cpu")),
         ("test", "cuda", Profile("test", "cuda")),
-        ("cpu", "cuda", Profile("cpu", "cpu")),
+        ("cpu", "cuda", Profile("cpu", "cuda")),
         ("gpu", "cpu", Profile("gpu", "cpu")),
     ],
 )
