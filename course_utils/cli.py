@@ -62,6 +62,7 @@ def _data_make(options):
 
 def _train(options):
     import torch
+    from accelerate import PartialState
 
     from course_utils.data import PairedImages, PairedPatches, training_pairs
     from course_utils.models import DnCNN
@@ -85,8 +86,9 @@ def _train(options):
         workers=options.workers,
         resume=not options.restart,
     )
-    print(f"best: {max(history.psnrs):.2f} dB on validation at step {history.best_step}")
-    print(options.out / "best.safetensors")
+    say = PartialState().print  # once, however many processes train
+    say(f"best: {max(history.psnrs):.2f} dB on validation at step {history.best_step}")
+    say(options.out / "best.safetensors")
 
 
 def _restore(options):
