@@ -61,27 +61,18 @@ def _data_make(options):
 
 
 def _train(options):
-    import torch
     from accelerate import PartialState
 
-    from course_utils.data import PairedImages, PairedPatches, training_pairs
-    from course_utils.models import DnCNN
-    from course_utils.recipes import recipe
-    from course_utils.training import fit
+    from course_utils.recipes import recipe, train
 
     chosen = recipe().but(**{name: getattr(options, name) for name in recipe().names()})
-    training, validation = training_pairs(options.data)
-    torch.manual_seed(options.seed)
-    model = DnCNN(**chosen.network)
-    history = fit(
-        model,
-        PairedPatches(training, patch=chosen.patch, seed=options.seed),
-        PairedImages(validation[: chosen.validate_on]),
-        **chosen.training,
-        out=options.out,
+    _, history = train(
+        chosen,
+        options.data,
+        options.out,
+        seed=options.seed,
         patience=options.patience,
         save_every=options.save_every,
-        seed=options.seed,
         precision=options.precision,
         workers=options.workers,
         resume=not options.restart,

@@ -20,36 +20,19 @@ def run(out, seed=0):
         name of the test set -> {"scan": scores, "restored": scores}, as `metrics.evaluate` gives them.
     """
     from course_utils import data, profiles
-    from course_utils.recipes import recipe
+    from course_utils.recipes import recipe, train
 
     profile = profiles.setup("descanning demo")
     small = {"train": 3, "valid": 1, "test": 2, "size": 256} if profile.name == "test" else {}
     folder = data.make_pages(data.home() / "pages-test", **small) if small else data.fetch("pages")
-    model, history = _train(folder, Path(out), recipe(profile.name), seed)
+    model, history = train(recipe(profile.name), folder, Path(out), seed=seed, save_every=100)
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"DnCNN: {parameters:,} parameters; best on validation after {history.best_step} steps")
     tests = {name: _restore_all(model, data.PairedImages(data.pairs_in(folder / name))) for name in SCANNERS}
-    page = _write(Path(out) / "index.html", tests, history, model)
+    page = _write(Path(out) / "index.html", tests, history)
     scores = {name: _scores(images) for name, images in tests.items()}
     _print(scores, page)
     return scores
-
-
-def _train(folder, out, chosen, seed):
-    import torch
-
-    from course_utils import data
-    from course_utils.models import DnCNN
-    from course_utils.training import fit
-
-    training, validation = data.training_pairs(folder)
-    torch.manual_seed(seed)
-    model = DnCNN(**chosen.network)
-    parameters = sum(p.numel() for p in model.parameters())
-    print(f"DnCNN, {chosen.depth} layers, {parameters:,} parameters; {len(training)} pages to learn from")
-    patches = data.PairedPatches(training, patch=chosen.patch, seed=seed)
-    history = fit(
-        model, patches, data.PairedImages(validation[: chosen.validate_on]), **chosen.training, out=out, save_every=100
-    )
-    return model, history
 
 
 def _restore_all(model, pairs):
@@ -70,7 +53,7 @@ def _scores(images):
     return {"scan": evaluate(scans, originals), "restored": evaluate(restored, originals)}
 
 
-def _write(path, tests, history, model):
+def _write(path, tests, history):
     rows, pictures = [], []
     for name, images in tests.items():
         scores = _scores(images)

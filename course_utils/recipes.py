@@ -58,3 +58,33 @@ def recipe(profile=None):
     from course_utils.profiles import current
 
     return RECIPES[profile or current().name]
+
+
+def train(chosen, name_or_folder, out, *, seed=0, **options):
+    """Train DnCNN by a recipe.
+
+    Args:
+        chosen: a Recipe.
+        name_or_folder: a data set, see `data.training_pairs`.
+        out: the folder for the checkpoints; used again, training goes on.
+        seed: of the first weights and of the training samples.
+        options: for `training.fit`.
+
+    Returns:
+        (the network with the best weights, the History of its training).
+
+    Raises:
+        CourseError: as `data.training_pairs`, `data.PairedPatches` and `training.fit`.
+    """
+    import torch
+
+    from course_utils import data
+    from course_utils.models import DnCNN
+    from course_utils.training import fit
+
+    training, validation = data.training_pairs(name_or_folder)
+    torch.manual_seed(seed)
+    model = DnCNN(**chosen.network)
+    patches = data.PairedPatches(training, patch=chosen.patch, seed=seed)
+    measured = data.PairedImages(validation[: chosen.validate_on])
+    return model, fit(model, patches, measured, **chosen.training, out=out, seed=seed, **options)

@@ -442,6 +442,7 @@ def make_pages(folder, *, train=24, valid=6, test=6, size=512, seed=0, progress=
         CourseError: the folder holds pages made with other settings.
     """
     folder = Path(folder)
+    # The version goes up whenever pages or scans come out differently: old ones are then not taken for new.
     recipe = {"train": train, "valid": valid, "test": test, "size": size, "seed": seed, "version": 1}
     _same_recipe(folder / "recipe.json", recipe)
     parts = [("train", "train", train), ("valid", "valid", valid), ("test", "test", test), ("unseen", "test", test)]
