@@ -511,9 +511,9 @@ cu.show({"unseen scanner": scans[1], "restored": restored[1], "original": origin
 #
 # ### One number can be gamed
 #
-# The descanning competition ranks by the last column: is the *mean* luma of each page right? Here are two rivals of
-# your network that know nothing of images. The first adds the same constant to every scan; the second answers every
-# page with one even grey.
+# The descanning competition ranks by the last column: is the *mean* luma of each page right? Here are three rivals of
+# your network. The first adds one constant to each scan; the second answers each page with an even grey; the third
+# hands in the original upside down.
 # %%
 scans, restored, originals = results["test"]
 mean = lambda image: image.mean(dim=(1, 2), keepdim=True)  # (3, 1, 1)
@@ -527,9 +527,9 @@ for name, images in rivals.items():
     scores = evaluate(images, originals)
     print(f"{name:13} mean Y off by {scores['luma_error']:5.2f}   {scores['psnr']:6.2f} dB   SSIM {scores['ssim']:.3f}")
 # %% [markdown] lang="en"
-# (These rivals were told the mean of the original, which a real one would have to guess; the point is how little they
-# have to know.) A page upside down is perfect by this measure. Report PSNR and SSIM beside it, and look at the
-# images.
+# (The first two were told the mean of the original, which a real one would have to guess; the point is how little it
+# has to know.) By this measure your network comes last, and a page upside down is perfect. Report PSNR and SSIM
+# beside it, and look at the images.
 #
 # ## Summary
 #
