@@ -486,7 +486,7 @@ cu.show({"difference with halo 0, x 8": (8 * seams).clamp(0, 1)})
 # %% [markdown] lang="en"
 # A pixel of the result depends on its neighbours in the input: one convolution of 3 × 3 looks one pixel further, and
 # a stack of d of them looks d pixels. That is the network's receptive radius, and the halo must be as wide. One pixel
-# less and the seam is back, if faint; at the full radius it is gone, but for rounding.
+# less and a smaller seam is back; at the full radius it is gone, but for rounding.
 #
 # ## 8. Did it work?
 #
@@ -528,8 +528,8 @@ for name, images in rivals.items():
     print(f"{name:13} mean Y off by {scores['luma_error']:5.2f}   {scores['psnr']:6.2f} dB   SSIM {scores['ssim']:.3f}")
 # %% [markdown] lang="en"
 # (The first two were told the mean of the original, which a real one would have to guess; the point is how little it
-# has to know.) By this measure your network comes last, and a page upside down is perfect. Report PSNR and SSIM
-# beside it, and look at the images.
+# has to know.) By this measure, one number is worth more than a restored page, and a page upside down is perfect.
+# Report PSNR and SSIM beside it, and look at the images.
 #
 # ## Summary
 #
