@@ -25,7 +25,7 @@ TRAIN = [
     "--batch-size",
     "4",
     "--steps",
-    "240",
+    "600",
     "--validate-every",
     "60",
     "--save-every",
@@ -43,23 +43,24 @@ def train(pages, out):
     return subprocess.Popen(command, env=os.environ | {"COURSE_PROFILE": "test"}, stderr=subprocess.DEVNULL)
 
 
+def modified(path):
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is of Unix")
 def test_killed_and_started_again_it_ends_with_the_weights_of_an_unbroken_run(pages, tmp_path):
     assert train(pages, tmp_path / "unbroken").wait() == 0
-    chance, kills = random.Random(0), 0
-    while True:
+    chance, state, kills = random.Random(0), tmp_path / "broken" / "last.safetensors", 0
+    for _ in range(3):
+        before = modified(state)
         process = train(pages, tmp_path / "broken")
-        state = tmp_path / "broken" / "last.safetensors"
-        before = state.stat().st_mtime_ns if state.exists() else 0
-        while process.poll() is None and kills < 3 and not (state.exists() and state.stat().st_mtime_ns != before):
+        while process.poll() is None and modified(state) == before:  # it makes progress between the kills
             time.sleep(0.005)
-        if process.poll() is None and kills < 3:
-            time.sleep(chance.uniform(0, 0.15))  # some steps later, perhaps in the middle of a save
-            process.send_signal(signal.SIGKILL)
-            kills += process.wait() == -signal.SIGKILL
-        elif process.wait() == 0:
-            break
-    assert kills >= 2  # it made progress between the kills, or it would not have ended
+        time.sleep(chance.uniform(0, 0.15))  # some steps later, perhaps in the middle of a save
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills == 3
+    assert train(pages, tmp_path / "broken").wait() == 0
     broken, unbroken = (load_model(tmp_path / run / "best.safetensors").state_dict() for run in ("broken", "unbroken"))
     assert all(broken[name].equal(unbroken[name]) for name in unbroken)
     left = sorted(path.name for path in (tmp_path / "broken").iterdir())
