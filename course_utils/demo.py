@@ -29,8 +29,8 @@ def run(out, seed=0):
     parameters = sum(p.numel() for p in model.parameters())
     print(f"DnCNN: {parameters:,} parameters; best on validation after {history.best_step} steps")
     tests = {name: _restore_all(model, data.PairedImages(data.pairs_in(folder / name))) for name in SCANNERS}
-    page = _write(Path(out) / "index.html", tests, history)
     scores = {name: _scores(images) for name, images in tests.items()}
+    page = _write(Path(out) / "index.html", tests, scores, history)
     _print(scores, page)
     return scores
 
@@ -53,11 +53,10 @@ def _scores(images):
     return {"scan": evaluate(scans, originals), "restored": evaluate(restored, originals)}
 
 
-def _write(path, tests, history):
+def _write(path, tests, scores, history):
     rows, pictures = [], []
     for name, images in tests.items():
-        scores = _scores(images)
-        rows += [(f"{SCANNERS[name]}: {kind}", *_figures(score)) for kind, score in scores.items()]
+        rows += [(f"{SCANNERS[name]}: {kind}", *_figures(score)) for kind, score in scores[name].items()]
         pictures.append(f"<h2>{SCANNERS[name].capitalize()}</h2>")
         for scan, restored, original in images[:3]:
             pictures.append(show({"scan": scan, "restored": restored, "original": original}, reference="original"))
