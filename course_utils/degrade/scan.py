@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from course_utils.files import CourseError
+from course_utils.images import check_image
 
 # Screen angles in degrees: the three dark inks stand 30 apart, where their moire is finest; yellow, the palest, at 0.
 ANGLES = {"cyan": 15.0, "magenta": 75.0, "yellow": 0.0, "black": 45.0}
@@ -37,7 +38,7 @@ def each_image(degrade):
         _check(x, rng)
         if x.dim() == 4:
             return torch.stack([wrapped(self, image, rng) for image in x])
-        image = np.ascontiguousarray(np.moveaxis(x.detach().cpu().numpy(), 0, -1))
+        image = np.ascontiguousarray(np.moveaxis(x.detach().cpu().clamp(0, 1).numpy(), 0, -1))
         y = np.clip(degrade(self, image, rng), 0, 1).astype(np.float32)
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(y, -1, 0))).to(x.device)
 
@@ -45,25 +46,12 @@ def each_image(degrade):
 
 
 def _check(x, rng):
-    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
-        raise CourseError(
-            f"a degradation takes a float tensor in [0, 1], not {_kind(x)}; convert with cu.to_tensor(image)"
-        )
-    if x.dim() not in (3, 4) or x.shape[-3] != 3:
+    check_image(x, "the image to degrade")
+    if x.shape[-3] != 3:
         raise CourseError(f"a degradation takes images (3, H, W) or (N, 3, H, W), not {tuple(x.shape)}")
-    low, high = x.aminmax() if x.numel() else (x.new_tensor(0), x.new_tensor(0))
-    if not (low >= 0 and high <= 1):  # also false for NaN
-        raise CourseError(
-            f"a degradation takes values in [0, 1], not {low:.3g} to {high:.3g}; clip or rescale the image"
-        )
     if not isinstance(rng, np.random.Generator):
-        raise CourseError(
-            f"rng must be a numpy.random.Generator, not {_kind(rng)}; make one with numpy.random.default_rng(seed)"
-        )
-
-
-def _kind(value):
-    return f"a tensor of {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
+        made = "make one with numpy.random.default_rng(seed)"
+        raise CourseError(f"rng must be a numpy.random.Generator, not {type(rng).__name__}; {made}")
 
 
 def to_linear(srgb):

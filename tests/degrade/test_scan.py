@@ -79,7 +79,7 @@ def test_in_a_batch_every_image_draws_its_own(page):
         (torch.zeros(3, 8, 8, dtype=torch.uint8), "uint8"),
         (torch.zeros(1, 8, 8), r"\(1, 8, 8\)"),
         (torch.full((3, 8, 8), 1.5), "1.5"),
-        (torch.full((3, 8, 8), float("nan")), "nan"),
+        (torch.full((3, 8, 8), float("nan")), "NaN"),
     ],
 )
 def test_wrong_images_are_named(bad, says):
