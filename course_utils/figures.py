@@ -67,7 +67,7 @@ def show(images, reference=None, box=None, zoom=1):
 
 
 def write_page(path, title, parts):
-    """Write a self-contained HTML page: `parts` are HTML strings, Pictures and matplotlib figures with a caption."""
+    """Write a self-contained HTML page; `parts` are HTML strings and Pictures (see `show`, `picture_of`, `table`)."""
     body = "\n".join(part.html if isinstance(part, Picture) else part for part in parts)
     with atomic(path) as temporary:
         temporary.write_text(PAGE.format(title=escape(title), style=STYLE, body=body), encoding="utf-8")
