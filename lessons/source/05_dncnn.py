@@ -35,7 +35,6 @@ import torch
 from torch import nn
 
 from course_utils.files import CourseError
-from course_utils.losses import residual_loss
 from course_utils.metrics import evaluate, psnr
 
 # %% [markdown] lang="en"
