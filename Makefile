@@ -37,7 +37,7 @@ test: $(READY)
 	@$(QUICK) $(BIN)/python -m pytest
 
 lab: $(READY)
-	@$(BIN)/jupyter lab --notebook-dir=lessons/en
+	@$(BIN)/jupyter lab --notebook-dir=lessons/en $(if $(filter 0,$(shell id -u)),--allow-root)  # root: in a container
 
 lessons: $(READY)
 	@$(BIN)/course lessons build
