@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints/local.txt
 	@echo "Setting up $(VENV) (once; about 5.5 GB, most of it torch) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade uv
-	@$(BIN)/uv pip install --python $(BIN)/python --constraint constraints/local.txt --editable '.[lab,dev]'
+	@$(BIN)/uv pip install --python $(BIN)/python --constraint constraints/local.txt --editable '.[lab,live,dev]'
 	@touch $@
 
 demo: $(READY)

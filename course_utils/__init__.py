@@ -17,13 +17,16 @@ _EXPORTS = {
     "to_array": "course_utils.images",
     "restore": "course_utils.inference",
     "fit": "course_utils.training",
-    "show": "course_utils.figures",
+    "compare": "course_utils.viewer",
+    "CompareWidget": "course_utils.viewer",
+    "show_batch": "course_utils.viewer",
+    "plot_history": "course_utils.viewer",
+    "plot_metrics": "course_utils.viewer",
 }
 _MODULES = (
     "checkpoints",
     "data",
     "degrade",
-    "figures",
     "files",
     "images",
     "inference",
@@ -32,6 +35,7 @@ _MODULES = (
     "models",
     "profiles",
     "training",
+    "viewer",
 )
 __all__ = [*_EXPORTS, *_MODULES]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from course_utils.figures import picture_of, show, table, write_page
+from course_utils.viewer import compare, plot_history, table, write_page
 
 SCANNERS = {"test": "known scanner", "unseen": "unseen scanner"}
 
@@ -59,11 +59,11 @@ def _write(path, tests, scores, history):
         rows += [(f"{SCANNERS[name]}: {kind}", *_figures(score)) for kind, score in scores[name].items()]
         pictures.append(f"<h2>{SCANNERS[name].capitalize()}</h2>")
         for scan, restored, original in images[:3]:
-            pictures.append(show({"scan": scan, "restored": restored, "original": original}, reference="original"))
+            pictures.append(compare({"scan": scan, "restored": restored, "original": original}, reference="original"))
     head = ("mean over the test pages", "PSNR (dB)", "SSIM", "mean-Y error (grey levels)")
     note = "<p>Neither the photographs nor the words of these pages were in the training.</p>"
-    plot = picture_of(history.plot(), "Training loss and validation PSNR over the training steps")
-    return write_page(path, "Descanning: scanned pages restored by DnCNN", [note, table(head, rows), plot, *pictures])
+    parts = [note, table(head, rows), plot_history(history), *pictures]
+    return write_page(path, "Descanning: scanned pages restored by DnCNN", parts)
 
 
 def _figures(score):

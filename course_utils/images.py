@@ -106,6 +106,54 @@ def quantise(tensor):
     return tensor.clamp(0, 1).mul(255).round().div(255)
 
 
+def as_batch(image, name="the image"):
+    """Whatever holds an image, or several of one size -> float32 (N, C, H, W) in [0, 1], with 1 or 3 channels.
+
+    Args:
+        image: float in [0, 1], uint8 or bool: a tensor (H, W), (C, H, W) or (N, C, H, W), an array (H, W), (H, W, C)
+            or (N, H, W, C); a PIL image; the path of an image file; or a list of these, each one image. An axis of 1
+            or 3 is taken for the channels where the usual place holds another number.
+        name: what to call it in an error.
+
+    Raises:
+        CourseError: any other type or shape, NaN, values outside [0, 1], or a list of images of two sizes.
+    """
+    import torch
+
+    if isinstance(image, list | tuple) and len(image):
+        batches = [as_batch(each, f"{name}[{i}]") for i, each in enumerate(image)]
+        shapes = {tuple(batch.shape[1:]) for batch in batches}
+        if len(shapes) > 1:
+            raise CourseError(f"{name} holds images of different shapes, {sorted(shapes)}; crop them to one")
+        return torch.cat(batches)
+    if isinstance(image, str | Path):
+        image = read_image(image)
+    if isinstance(image, Image.Image):
+        image = np.asarray(image if image.mode in ("L", "RGB") else _to_rgb(image))
+    if not torch.is_tensor(image) and not isinstance(image, np.ndarray):
+        raise CourseError(f"{name} is a {type(image).__name__}; give a tensor, an array, a PIL image or a path")
+    tensor = _channels_first(image, name)
+    if tensor.dtype in (torch.uint8, torch.bool):
+        tensor = tensor.float() / (255 if tensor.dtype == torch.uint8 else 1)
+    check_image(tensor, name)
+    return tensor.float() if tensor.ndim == 4 else tensor[None].float()
+
+
+def _channels_first(image, name):
+    import torch
+
+    # A copy of an array: Pillow's are read-only, and torch knows no negative strides.
+    tensor = image.detach().cpu() if torch.is_tensor(image) else torch.from_numpy(np.array(image))
+    if tensor.ndim == 2:
+        tensor = tensor[None]
+    usual, other = (-3, -1) if torch.is_tensor(image) else (-1, -3)
+    if tensor.ndim in (3, 4):
+        for axis in (usual, other) if image.ndim > 2 else (-3,):
+            if tensor.shape[axis] in (1, 3):
+                return tensor if axis == -3 else tensor.movedim(-1, -3)
+    raise CourseError(f"{name} has the shape {tuple(image.shape)}; give 1 or 3 channels: (C, H, W) or (N, C, H, W)")
+
+
 def check_image(image, name="the image"):
     """Raise CourseError unless `image` is a float tensor (C, H, W) or (N, C, H, W) with all its values in [0, 1].
 

@@ -107,21 +107,6 @@ class History:
     def best_step(self):
         return best_step(self)
 
-    def plot(self):
-        """Training loss and validation PSNR over the steps; returns the matplotlib figure."""
-        import matplotlib.pyplot as plt
-
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
-        left.plot(self.steps, self.losses, "o-", color="#0072B2", markersize=4)  # blue and vermilion: told apart by all
-        left.set(xlabel="training step", ylabel="training loss (mean)")
-        right.plot(self.steps, self.psnrs, "s-", color="#D55E00", markersize=4)
-        right.set(xlabel="training step", ylabel="validation PSNR (dB)")
-        if self.steps:
-            right.axvline(self.best_step, color="#555555", linestyle=":", label=f"best: {max(self.psnrs):.2f} dB")
-            right.legend()
-        plt.close(figure)  # a notebook shows what a cell returns; an open figure would appear a second time
-        return figure
-
     def to_json(self):
         return json.dumps(asdict(self), indent=1)
 

@@ -143,16 +143,9 @@ def test_learning_rate_of_short_trainings(steps):
     assert all(0 < learning_rate(step, steps, 1e-3) <= 1e-3 for step in range(steps))
 
 
-def test_history_survives_json_and_is_drawn(unbroken):
-    import matplotlib
-
-    matplotlib.use("Agg")
+def test_history_survives_json(unbroken):
     _, history, _ = unbroken
     assert History.from_json(history.to_json()) == history
-    figure = history.plot()
-    labels = [axes.get_xlabel() + axes.get_ylabel() for axes in figure.axes]
-    assert "step" in labels[0] and "loss" in labels[0] and "PSNR (dB)" in labels[1]
-    assert list(figure.axes[1].lines[0].get_ydata()) == history.psnrs
 
 
 # A whole run

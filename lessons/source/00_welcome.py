@@ -40,12 +40,17 @@ page = cu.to_tensor(magazine_page(np.random.default_rng(16), edition="test"))  #
 other_side = cu.to_tensor(magazine_page(np.random.default_rng(12), edition="test"))
 flatbed = scanner("flatbed", backs=[other_side])
 scan = flatbed(page, np.random.default_rng(1))
-cu.show({"original": page, "scan": scan})
+cu.compare({"original": page, "scan": scan}, caption="A magazine page, and the same page scanned")
 # %% [markdown] lang="en"
-# From three metres away the two might pass for the same. So come closer. The next cell shows the same 96 × 96 pixels
-# of both, four times enlarged; every square is one pixel.
+# Drag the line: on its left is the original, on its right the scan. Under the image stand the red, green and blue of
+# the pixel that you point at. *Side by side* shows both whole, *Flicker* shows one in place of the other at each
+# click, *Difference* what changed. **How many more differences do you find now?** (*Keys* lists what the keyboard
+# does: click into the image, then try `m`, `8` and the arrows.)
+#
+# From three metres away the two might pass for the same. So come closer. The next cell begins with 96 × 96 pixels of
+# both, enlarged; every square is one pixel.
 # %%
-cu.show({"original": page, "scan": scan}, box=(230, 290, 96, 96), zoom=4)
+cu.compare({"original": page, "scan": scan}, view=(230, 290, 96, 96))
 # %% [markdown] lang="en"
 # An image in this course is a tensor of shape (3, height, width): red, green and blue, each value between 0 (dark)
 # and 1 (light). The scan has the same shape. Descanning is a function from one such tensor to another, and a network
@@ -84,7 +89,7 @@ def alone(name, seed=0):
 # tones and small ones for light tones, on four grids that are turned against each other: cyan by 15°, black by 45°,
 # magenta by 75°, yellow not at all. From afar the eye averages them. A scanner does not stand far away.
 # %%
-cu.show({"original": page, "halftone": alone("halftone")}, box=(230, 320, 96, 96), zoom=4)
+cu.compare({"original": page, "halftone": alone("halftone")}, view=(230, 320, 96, 96))
 # %% [markdown] lang="en"
 # Here are the four grids on their own, each printing a middle grey, with dots 8 pixels apart so that you see them
 # well. **Which of them lies straight, and why did the printers choose yellow for that?** (A straight grid is the
@@ -92,22 +97,25 @@ cu.show({"original": page, "halftone": alone("halftone")}, box=(230, 320, 96, 96
 # %%
 grey = np.full((40, 40), 0.4, np.float32)
 angles = {"cyan": 15, "magenta": 75, "yellow": 0, "black": 45}
-grids = {name: 1 - Halftone(period=8).screen(grey, angle, np.random.default_rng(0)) for name, angle in angles.items()}
-cu.show({f"{name}, {angles[name]}°": torch.from_numpy(grid).float()[None] for name, grid in grids.items()}, zoom=2)
+grids = {name: 1.0 - Halftone(period=8).screen(grey, angle, np.random.default_rng(0)) for name, angle in angles.items()}
+cu.show_batch({f"{name}, {angles[name]}°": grid for name, grid in grids.items()}, zoom=2)
 # %% [markdown] lang="en"
 # ### Bleed-through: the other side shows
 #
 # Paper lets light pass. What is printed on the back appears on the front: mirrored, blurred and faint. It is the one
 # effect that is *another image* and not a change of this one.
 # %%
-cu.show({"original": page, "bleed-through": alone("bleed-through"), "the other side": other_side})
+cu.compare({"bleed-through": alone("bleed-through"), "the other side": other_side, "original": page}, mode="side")
+# %% [markdown] lang="en"
+# **Which line of the other side can you read in the scan?** Find one that comes through, then flicker between the
+# scan and the original (`a` and `b` on the keyboard).
 # %% [markdown] lang="en"
 # ### Colour transition: fading, tint and tone
 #
 # Inks fade, lamps are yellowish or bluish, and the scanner's software bends the tones to taste. Black is no longer
 # black and white no longer white. It looks like the gentlest of the six. Keep that thought until part 3.
 # %%
-cu.show({"original": page, "colour transition": alone("colour transition")})
+cu.compare({"original": page, "colour transition": alone("colour transition")})
 # %% [markdown] lang="en"
 # ### Internal noise: the sensor counts photons
 #
@@ -118,23 +126,26 @@ cu.show({"original": page, "colour transition": alone("colour transition")})
 # %%
 noisy = alone("internal noise")
 ten_times = (0.5 + 10 * (noisy - page)).clamp(0, 1)
-cu.show({"noisy": noisy, "difference x 10": ten_times}, box=(230, 290, 96, 96), zoom=4)
+cu.compare({"noisy": noisy, "difference x 10": ten_times}, view=(230, 290, 96, 96), mode="side")
 # %% [markdown] lang="en"
 # **Where is the photograph in the right-hand image, and how can you tell?** Dark parts are quiet: noise that depends
 # on the signal is a shadow of the picture.
 #
 # ### External noise: dust, hairs, scratches
 #
-# What lies on the glass is scanned too. It touches few pixels but hides them completely.
+# What lies on the glass is scanned too. It touches few pixels but hides them completely. Click the image to flicker
+# between the two: what blinks is new. **How many hairs, how many scratches?**
 # %%
-cu.show({"original": page, "external noise": alone("external noise", seed=5)})
+cu.compare({"original": page, "external noise": alone("external noise", seed=5)}, mode="flicker")
 # %% [markdown] lang="en"
 # ### Texture distortion: paper is not flat
 #
 # Paper has a grain, it waves by fractions of a pixel, and the lens blurs a little. Hard to see, but edges move, and a
 # network that compares pixel by pixel notices.
 # %%
-cu.show({"original": page, "texture distortion": alone("texture distortion")}, box=(205, 24, 96, 96), zoom=4)
+cu.compare(
+    {"original": page, "texture distortion": alone("texture distortion")}, view=(205, 24, 96, 96), mode="flicker"
+)
 # %% [markdown] lang="en"
 # ## 3. Which effect does most harm?
 #
@@ -211,7 +222,10 @@ scans = {
     name: scanner(name, [other_side])(page, np.random.default_rng(2))
     for name in ("flatbed", "office", "photo", "archive")
 }
-cu.show({"original": page} | scans, reference="original", box=(190, 240, 200, 270))
+cu.compare(scans | {"original": page}, reference="original")
+# %% [markdown] lang="en"
+# Choose two scanners above the image and compare them. The table gives each its PSNR: of the whole page, and of the
+# part in view. **Zoom into the photographs, then into white paper: is it the same scanner that does worst on both?**
 # %% [markdown] lang="en"
 # ## 5. Is everything in place?
 #

@@ -62,7 +62,7 @@ print(*sorted(path.name for path in folder.iterdir() if path.is_dir()), "in", fo
 originals, scans = (sorted((folder / "train" / kind).iterdir()) for kind in ("clean", "scan"))
 read = lambda path: cu.to_tensor(cu.read_image(path))
 listed = [scans[1], scans[0], *scans[2:]]  # as a directory listing may come
-cu.show({"original 0000": read(originals[0]), "what it is paired with": read(listed[0])}, reference="original 0000")
+cu.compare({"original 0000": read(originals[0]), "what it is paired with": read(listed[0])}, reference="original 0000")
 # %% [markdown] lang="en"
 # Nothing crashes. The network would train on, for hours, with a wrong answer for two of its pages; the loss would
 # even fall. The way out is to match by *name* and to make every doubt an error.
@@ -143,8 +143,8 @@ from course_utils.data import random_patch
 clean, scan = (cu.read_image(path) for path in pairs[0])
 rng = np.random.default_rng(3)
 patches = [random_patch(scan, clean, 96, rng) for _ in range(3)]
-for scan_patch, clean_patch in patches:
-    display(cu.show({"scan": scan_patch, "original": clean_patch}, reference="original", zoom=2))
+names = [f"{kind} {i}" for i in range(3) for kind in ("scan", "original")]
+cu.show_batch([patch for pair in patches for patch in pair], names, columns=2)
 
 
 # %% [markdown] lang="en"
@@ -236,7 +236,8 @@ print(f"{depth} layers, {width} maps: {small_parameters:,} parameters, {paramete
 # %%
 x, y = (read(path) for path in pairs[0])
 added = y - x
-cu.show({"scan y": y, "original x": x, "what was added, y − x": (0.5 + added / 2).clamp(0, 1)})
+what_was_added = (0.5 + added / 2).clamp(0, 1)
+cu.compare({"scan y": y, "what was added, y − x": what_was_added, "original x": x}, mode="side")
 # %%
 print(f"spread of the original {x.std():.3f}, of what was added {added.std():.3f}")
 print(f"a network that predicts 0 restores {psnr(y - 0 * y, x):.2f} dB: the scan itself")
@@ -272,10 +273,9 @@ print(f"loss of one that is always right: {residual_loss(added[None], y[None], x
 # %% [markdown] lang="en"
 # **The wrong sign.** The restored image is y − R(y). Suppose that the network were perfect and somebody wrote a plus:
 # %%
-cu.show(
-    {"y": y, "y + (y − x)": (y + added).clamp(0, 1), "y − (y − x)": (y - added).clamp(0, 1), "x": x},
+cu.compare(
+    {"y + (y − x)": (y + added).clamp(0, 1), "y − (y − x)": (y - added).clamp(0, 1), "y": y, "x": x},
     reference="x",
-    box=(100, 30, 120, 180),
 )
 # %% [markdown] lang="en"
 # **The wrong range.** Some code scales its images to [−1, 1] for training, and clips the restored image to [0, 1],
@@ -283,11 +283,7 @@ cu.show(
 # %%
 scaled = 2 * x - 1  # what a network trained in [-1, 1] would restore, at its very best
 clipped = scaled.clamp(0, 1)
-cu.show(
-    {"restored, clipped to [0, 1]": clipped, "scaled back": ((clipped + 1) / 2), "original": x},
-    reference="original",
-    box=(100, 0, 140, 200),
-)
+cu.compare({"scaled back": (clipped + 1) / 2, "original": x, "as clipped": clipped}, reference="original")
 
 
 # %% [markdown] lang="en"
@@ -332,19 +328,29 @@ print(f"loss: {losses[0]:.1f} at first, {losses[-1]:.1f} after {len(losses)} ste
 # them; it keeps the best weights in a file, and with them all it needs to go on after an interruption. Interrupt it
 # (the square button) and run the cell again: it continues. Once it has finished, it has nothing left to do; with
 # `resume=False` it begins anew, for example after you have changed your network.
+#
+# Meanwhile you can watch: the next cell opens a comparer that stays connected to Python, and `look` gives it what the
+# network makes of a page that is not among its training pages. Zoom in where you expect trouble, then start the
+# training.
+# %%
+valid = cu.data.PairedImages(cu.data.pairs_in(folder / "valid")[:3])
+scan, original = valid[0]
+live = cu.CompareWidget({"DnCNN, while it learns": scan, "scan": scan, "original": original}, reference="original")
+look = lambda step, scores: live.update({"DnCNN, while it learns": cu.restore(model, scan)})
+live
 # %%
 out = Path("runs/dncnn")
-valid = cu.data.PairedImages(cu.data.pairs_in(folder / "valid")[:3])
 settings = profile.choose(
     test={"steps": 12, "batch_size": 4, "lr": 3e-3},
     cpu={"steps": 2000, "batch_size": 8, "lr": 3e-3},
     gpu={"steps": 20_000, "batch_size": 32, "lr": 1e-3},
 )
 start = time.perf_counter()
-history = cu.fit(model, train, valid, **settings, validate_every=-(-settings["steps"] // 4), out=out)
+every = -(-settings["steps"] // 8)  # validate eight times
+history = cu.fit(model, train, valid, **settings, validate_every=every, out=out, on_validate=look)
 print(f"{time.perf_counter() - start:.0f} s; best on validation: {max(history.psnrs):.2f} dB")
 # %%
-history.plot()
+cu.plot_history(history)
 # %% [markdown] lang="en"
 # ## 6. Which weights do we keep?
 #
@@ -356,7 +362,7 @@ torch.manual_seed(0)
 parrot = DnCNN(depth=4, width=24)
 steps = profile.choose(test=8, cpu=400, gpu=2000)
 parrots = cu.fit(parrot, alone, valid, steps=steps, batch_size=8, lr=3e-3, validate_every=-(-steps // 6))
-parrots.plot()
+cu.plot_history(parrots)
 
 
 # %% [markdown] lang="en"
@@ -397,12 +403,12 @@ print(type(model).__name__, model.config, f"from step {best_step(history)}")
 test_pairs = cu.data.PairedImages(cu.data.pairs_in(folder / "test"))
 scan, original = test_pairs[0]
 restored = cu.restore(model, scan)
-cu.show({"scan": scan, "restored": restored, "original": original}, reference="original")
-# %%
-cu.show(
-    {"scan": scan, "restored": restored, "original": original}, reference="original", box=(120, 20, 110, 160), zoom=3
-)
+cu.compare({"scan": scan, "restored": restored, "original": original}, reference="original")
 # %% [markdown] lang="en"
+# Look at letters, at photographs, at white paper, each enlarged (`4`, then drag), and at the difference to the
+# original (`m`). **What has the network learnt well, and what does it get wrong?** The table says what the part in
+# view gained; find a part that gained nothing.
+#
 # **Forgotten: `model.eval()`.** In training, batch normalisation uses the mean and spread of the batch at hand;
 # afterwards it should use those it has learnt. Forget to switch, and the result depends on what else is in the image.
 # Forgotten as well: `torch.no_grad()`. PyTorch then keeps everything it needs for gradients that nobody will ask for.
@@ -481,7 +487,7 @@ for halo in (0, depth // 2, depth - 1, depth):
     print(f"halo {halo:2}: off by up to {255 * difference.max():8.4f} grey levels")
 # %%
 seams = (restore_in_tiles(scan, tiles, 64, 0) - restored).abs()
-cu.show({"difference with halo 0, x 8": (8 * seams).clamp(0, 1)})
+cu.show_batch({"difference with halo 0, x 8": (8 * seams).clamp(0, 1)})
 # %% [markdown] lang="en"
 # A pixel of the result depends on its neighbours in the input: one convolution of 3 × 3 looks one pixel further, and
 # a stack of d of them looks d pixels. That is the network's receptive radius, and the halo must be as wide. One pixel
@@ -503,7 +509,7 @@ for name in ("test", "unseen"):
         print(f"{name:7} {kind:9} {score['psnr']:.2f} dB  {measures}")
 # %%
 scans, restored, originals = results["unseen"]
-cu.show({"unseen scanner": scans[1], "restored": restored[1], "original": originals[1]}, reference="original")
+cu.compare({"unseen scanner": scans[1], "restored": restored[1], "original": originals[1]}, reference="original")
 # %% [markdown] lang="en"
 # The gain on the unknown scanner is real but smaller: its tint is not one that the network has met. A lesson on
 # augmentation will come back to that.

@@ -1,0 +1,354 @@
+"""Compare images of one size: in a notebook, in a saved or exported one, in a page of its own, without a network.
+
+The images stand in the page as plain figures. Where scripts may run, compare.js puts the comparer in their place and
+reads them from there, so each is stored once, and losslessly. Where scripts may not, the figures remain.
+"""
+
+import base64
+import io
+import json
+import math
+import uuid
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from importlib.resources import files
+
+from course_utils.files import CourseError
+
+MODES = ("split", "side", "flicker", "difference")
+PAGE_BYTES = 40 * 2**20  # of the images of one page, uncompressed: three of 2048x2048 in colour fit
+OUTPUT_BYTES = 24 * 2**20  # of all images, compressed; the first page is shown in any case
+
+
+def compare(images, reference=None, *, view=None, mode="split", caption=""):
+    """Compare two or more images of one size, pixel for pixel; a notebook draws what this returns.
+
+    Args:
+        images: name -> image: a tensor, an array, a PIL image or a path, float in [0, 1] or uint8, grey or RGB (see
+            `images.as_batch`). Batches become pages to leaf through; a single image among them stands on every page.
+        reference: the name of the image that the others are measured against.
+        view: (top, left, height, width) in pixels: what is shown at first; None is the whole image.
+        mode: "split", "side" (by side), "flicker" or "difference"; the reader can change it.
+        caption: a line below, which also describes the images to those who do not see them.
+
+    Returns:
+        A Comparison.
+
+    Raises:
+        CourseError: fewer than two images, two sizes, values outside [0, 1], NaN, or a reference, view or mode that
+            is not there.
+    """
+    from course_utils.images import as_batch
+
+    if not isinstance(images, dict) or len(images) < 2:
+        given = f"a {type(images).__name__}" if not isinstance(images, dict) else f"only {', '.join(images) or 'none'}"
+        raise CourseError(f"compare takes two or more images, {{name: image}}, not {given}; show_batch shows one")
+    batches = {str(name): as_batch(image, f"image {str(name)!r}") for name, image in images.items()}
+    _check_sizes(batches)
+    if reference is not None and reference not in batches:
+        raise CourseError(f"reference {reference!r} is not among the images; choose one of {', '.join(batches)}")
+    if mode not in MODES:
+        raise CourseError(f"mode {mode!r}: choose one of {', '.join(MODES)}")
+    check_view(view, next(iter(batches.values())).shape[-2:])
+    return Comparison(_alike(batches), reference, view, mode, caption)
+
+
+def check_view(view, size):
+    """Raise CourseError unless view is None or (top, left, height, width) within size, (height, width)."""
+    if view is None:
+        return
+    numbers = list(view) if isinstance(view, tuple | list) else []
+    if len(numbers) != 4 or not all(isinstance(number, int) for number in numbers):
+        raise CourseError(f"view={view!r}: give (top, left, height, width), four whole numbers of pixels")
+    top, left, height, width = numbers
+    if top < 0 or left < 0 or height < 1 or width < 1 or top + height > size[0] or left + width > size[1]:
+        raise CourseError(f"view={view} (top, left, height, width) reaches beyond the image of {size[0]}x{size[1]}")
+
+
+def _check_sizes(batches):
+    sizes = {name: tuple(batch.shape[-2:]) for name, batch in batches.items()}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} {height}x{width}" for name, (height, width) in sizes.items())
+        raise CourseError(f"compare takes images of one size (height x width), not {listed}; crop or resize them first")
+    counts = {name: len(batch) for name, batch in batches.items() if len(batch) > 1}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise CourseError(f"batches of different lengths: {listed}; give each the same number of images, or one")
+
+
+def _alike(batches):
+    """All in colour if one is, all of one length."""
+    pages = max(len(batch) for batch in batches.values())
+    channels = max(batch.shape[1] for batch in batches.values())
+    return {name: batch.expand(pages, channels, -1, -1) for name, batch in batches.items()}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Images to compare; made by `compare`. A notebook shows the comparer, a terminal a line of figures.
+
+    Attributes:
+        images: name -> float32 (N, C, H, W) in [0, 1], all of one shape; page k shows the k-th of each.
+        reference, view, mode, caption: as given to `compare`.
+    """
+
+    images: dict = field(repr=False)
+    reference: str | None = None
+    view: tuple | None = None
+    mode: str = "split"
+    caption: str = ""
+
+    def metrics(self):
+        """PSNR in dB and SSIM to the reference, mean over the pages, of the float images: {name: {"psnr", "ssim"}}.
+
+        SSIM is None for images of less than 11x11 pixels.
+
+        Raises:
+            CourseError: there is no reference.
+        """
+        if self.reference is None:
+            raise CourseError("metrics need a reference: compare({...}, reference=NAME)")
+        names = [name for name in self.images if name != self.reference]
+        pages = [self._measured[page] for page in range(len(self))]
+        return {
+            name: {metric: _mean(page[name][metric] for page in pages) for metric in ("psnr", "ssim")} for name in names
+        }
+
+    def save(self, path):
+        """Write a page with the comparer, one file that needs no network; returns its path."""
+        from course_utils.viewer.page import write_page
+
+        return write_page(path, self.caption or f"Comparison of {', '.join(self.images)}", [self])
+
+    def to_png(self, path, view=None, zoom=None):
+        """Write the images of the first page beside each other, with their names and figures, as for a report.
+
+        Args:
+            path: a file name with the suffix .png (or .svg, .pdf).
+            view: (top, left, height, width) in pixels, the part to show; None is the view of the comparer.
+            zoom: how many pixels of the file a pixel gets, a whole number; None makes small parts large.
+
+        Returns:
+            The path.
+
+        Raises:
+            CourseError: a view that reaches beyond the image, or another suffix.
+        """
+        from course_utils.viewer.plots import show_batch
+
+        view = view or self.view
+        check_view(view, self._shape[-2:])
+        top, left, height, width = view or (0, 0, *self._shape[-2:])
+        parts = [batch[0, :, top : top + height, left : left + width] for batch in self.images.values()]
+        return show_batch(parts, [self._label(name, 0) for name in self.images], columns=len(parts), zoom=zoom).save(
+            path
+        )
+
+    @cached_property
+    def html(self):
+        """The comparer as a piece of HTML that stands on its own."""
+        shown, pages, note = self.shown()
+        size = (math.ceil(shown.height / shown.factor), math.ceil(shown.width / shown.factor))
+        name = f"course-compare-{uuid.uuid4().hex[:12]}"
+        stills = "".join(
+            _still(source, self._label(image, page), self.caption, shown.view, size)
+            for page, sources in enumerate(pages)
+            for image, source in zip(self.images, sources, strict=True)
+        )
+        said = f"<p>{escape(note)}</p>" if note else ""
+        config = self.config(len(pages)) | {"view": shown.view, "note": note}
+        return (
+            f'<div class="cu-compare" id="{name}" data-lm-suppress-shortcuts="true">'
+            f'<div style="display:flex;flex-wrap:wrap;gap:12px">{stills}</div>{said}</div>\n'
+            f"<script>(() => {{\n{core()}\nstart({json.dumps(name)}, {_in_script(config)});\n}})();</script>"
+        )
+
+    def _repr_html_(self):
+        return self.html
+
+    def __repr__(self):
+        figures = " | ".join(self._label(name, 0) for name in self.images)
+        return f"{figures} (page 1 of {len(self)})" if len(self) > 1 else figures
+
+    def __len__(self):
+        return self._shape[0]
+
+    @property
+    def _shape(self):
+        return next(iter(self.images.values())).shape
+
+    @cached_property
+    def _measured(self):
+        return _Measured(self.images, self.reference)
+
+    def _label(self, name, page):
+        if self.reference is None or name == self.reference:
+            return name
+        return f"{name}: {self._figures(name, page).split(', ')[0]}"
+
+    def _figures(self, name, page):
+        if self.reference is None:
+            return ""
+        if name == self.reference:
+            return "reference"
+        psnr, ssim = (self._measured[page][name][metric] for metric in ("psnr", "ssim"))
+        figures = f"{psnr:.2f} dB" if math.isfinite(psnr) else "equal"
+        return figures if ssim is None else f"{figures}, SSIM {ssim:.3f}"
+
+    def config(self, pages):
+        """What compare.js is told, besides the images themselves, about the first `pages` pages."""
+        names = list(self.images)
+        return {
+            "names": names,
+            "reference": -1 if self.reference is None else names.index(self.reference),
+            "whole": [[self._figures(name, page) for name in names] for page in range(pages)],
+            "view": self.view,
+            "mode": self.mode,
+            "caption": self.caption,
+            "note": "",
+        }
+
+    def shown(self):
+        """What fits into an output: (Shown, [[bytes of each image] for each page], a note on what does not)."""
+        shown = Shown.of(len(self.images), *self._shape[-2:], self.view)
+        pages, total = [], 0
+        for page in range(len(self)):
+            pages.append([encode(shown.cut(batch[page])) for batch in self.images.values()])
+            total += sum(len(source) for source in pages[-1])
+            if total > OUTPUT_BYTES and page:
+                pages.pop()
+                break
+        notes = [shown.note] if shown.note else []
+        if len(pages) < len(self):
+            rest = f"the next ones: compare batches that begin there, images[{len(pages)}:]"
+            notes.append(
+                f"The first {len(pages)} of {len(self)} pages are shown, as many as an output can hold; {rest}."
+            )
+        return shown, pages, " ".join(notes)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of large images is shown: a window of them, or all of it reduced by a whole factor.
+
+    Attributes:
+        top, left, height, width: the window, in pixels of the image.
+        factor: each pixel shown is the mean of factor x factor of them.
+        view: the window that the reader sees first, in pixels of what is shown.
+        note: what to tell the reader.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    factor: int = 1
+    view: tuple | None = None
+    note: str = ""
+
+    @classmethod
+    def of(cls, images, height, width, view):
+        """All of it if `images` images of this size fit into PAGE_BYTES; else a window about the view; else reduced."""
+        most = PAGE_BYTES // (3 * images)  # pixels of each
+        if height * width <= most:
+            return cls(0, 0, height, width, view=view)
+        if view and view[2] * view[3] <= most:
+            return cls._around(view, height, width, math.sqrt(most / (height * width)))
+        factor = math.ceil(math.sqrt(height * width / most))
+        note = (
+            f"{height}x{width} pixels are more than an output can hold, so each pixel shown is the mean of "
+            f"{factor}x{factor}; figures of the whole image are of all its pixels. To see pixels as they are, give the "
+            "part: compare(..., view=(top, left, height, width))."
+        )
+        return cls(0, 0, height, width, factor, view and tuple(number // factor or 1 for number in view), note)
+
+    @classmethod
+    def _around(cls, view, height, width, share):
+        rows, columns = max(view[2], int(height * share)), max(view[3], int(width * share))
+        top = min(max(view[0] + view[2] // 2 - rows // 2, 0), height - rows)
+        left = min(max(view[1] + view[3] // 2 - columns // 2, 0), width - columns)
+        note = (
+            f"Rows {top} to {top + rows - 1} and columns {left} to {left + columns - 1} of {height}x{width} pixels are "
+            "shown, as many as an output can hold; figures of the whole image are of all its pixels."
+        )
+        return cls(top, left, rows, columns, view=(view[0] - top, view[1] - left, *view[2:]), note=note)
+
+    def cut(self, image):
+        """Float (C, H, W) -> what is shown of it."""
+        from torch.nn.functional import avg_pool2d
+
+        part = image[:, self.top : self.top + self.height, self.left : self.left + self.width]
+        return part if self.factor == 1 else avg_pool2d(part, self.factor, ceil_mode=True)
+
+
+class _Measured(dict):
+    """page -> {name: {"psnr", "ssim"}} against the reference, measured when first asked for."""
+
+    def __init__(self, images, reference):
+        self.images, self.reference = images, reference
+
+    def __missing__(self, page):
+        clean = self.images[self.reference][page]
+        self[page] = {
+            name: measure(batch[page], clean) for name, batch in self.images.items() if name != self.reference
+        }
+        return self[page]
+
+
+def measure(restored, clean):
+    """{"psnr": dB, "ssim": None below 11x11 pixels} of two float images (C, H, W), of all their pixels."""
+    from course_utils.metrics import psnr, ssim
+
+    similarity = ssim(restored, clean) if min(clean.shape[-2:]) >= 11 else None
+    return {"psnr": psnr(restored, clean), "ssim": similarity}
+
+
+def encode(image):
+    """A float image (C, H, W) as the bytes of an 8-bit file, lossless: PNG if grey, else WebP, smaller and faster."""
+    from PIL import Image
+
+    from course_utils.images import to_array
+
+    array = to_array(image)
+    file = io.BytesIO()
+    if array.shape[-1] == 1:
+        Image.fromarray(array[..., 0]).save(file, "PNG", compress_level=1)
+    else:
+        Image.fromarray(array).save(file, "WEBP", lossless=True, quality=0, method=0)
+    return file.getvalue()
+
+
+def core():
+    """compare.js, with the texts of compare.css and compare.html in front."""
+    style, markup, script = (
+        files("course_utils.viewer").joinpath(f"compare.{suffix}").read_text(encoding="utf-8")
+        for suffix in ("css", "html", "js")
+    )
+    return f"const STYLE = {_in_script(style)};\nconst MARKUP = {_in_script(markup)};\n{script}"
+
+
+def _in_script(value):
+    """A value as JavaScript that cannot end the script element it stands in."""
+    return json.dumps(value).replace("<", "\\u003c")
+
+
+def _still(source, label, caption, view, size):
+    """A figure as it stands in the page where no script runs: the image, or the part of it that `view` tells."""
+    kind = "png" if source.startswith(b"\x89PNG") else "webp"
+    alt = escape(f"{label}. {caption}" if caption else label)
+    frame, style = "", "max-width:100%;height:auto"
+    if view:
+        top, left, height, width = view
+        zoom = max(1, 384 // max(height, width))
+        frame = f"overflow:hidden;max-width:100%;width:{width * zoom}px;height:{height * zoom}px"
+        style = f"max-width:none;width:{size[1] * zoom}px;margin:-{top * zoom}px 0 0 -{left * zoom}px"
+        style += ";image-rendering:pixelated"
+    image = f'<img alt="{alt}" style="{style}" src="data:image/{kind};base64,{base64.b64encode(source).decode()}">'
+    caption = f"<figcaption>{escape(label)}</figcaption>"
+    return f'<figure style="margin:0"><div style="{frame}">{image}</div>{caption}</figure>'
+
+
+def _mean(values):
+    values = list(values)
+    return None if None in values else sum(values) / len(values)
