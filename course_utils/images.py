@@ -120,30 +120,47 @@ def as_batch(image, name="the image"):
     """
     import torch
 
-    if isinstance(image, list | tuple) and len(image):
-        batches = [as_batch(each, f"{name}[{i}]") for i, each in enumerate(image)]
-        shapes = {tuple(batch.shape[1:]) for batch in batches}
-        if len(shapes) > 1:
-            raise CourseError(f"{name} holds images of different shapes, {sorted(shapes)}; crop them to one")
-        return torch.cat(batches)
+    if isinstance(image, list | tuple):
+        return _joined([as_batch(each, f"{name}[{i}]") for i, each in enumerate(image)], name)
     if isinstance(image, str | Path):
-        image = read_image(image)
+        try:
+            image = read_image(image)
+        except CourseError as error:
+            raise CourseError(f"{name}: {error}") from None
     if isinstance(image, Image.Image):
-        image = np.asarray(image if image.mode in ("L", "RGB") else _to_rgb(image))
+        image = np.asarray(image if image.mode in ("L", "RGB", "I", "F") else _to_rgb(image))
     if not torch.is_tensor(image) and not isinstance(image, np.ndarray):
         raise CourseError(f"{name} is a {type(image).__name__}; give a tensor, an array, a PIL image or a path")
     tensor = _channels_first(image, name)
     if tensor.dtype in (torch.uint8, torch.bool):
         tensor = tensor.float() / (255 if tensor.dtype == torch.uint8 else 1)
+    elif not tensor.is_floating_point():
+        raise CourseError(f"{name} is {tensor.dtype}; give float values in [0, 1], or uint8 in 0 to 255")
     check_image(tensor, name)
-    return tensor.float() if tensor.ndim == 4 else tensor[None].float()
+    return tensor.to(torch.float32, copy=True).reshape(-1, *tensor.shape[-3:])  # what was given may change
+
+
+def _joined(batches, name):
+    import torch
+
+    if not batches:
+        raise CourseError(f"{name} is an empty list; give at least one image")
+    channels = max(batch.shape[1] for batch in batches)
+    sizes = {tuple(batch.shape[2:]) for batch in batches}
+    if len(sizes) > 1:
+        raise CourseError(f"{name} holds images of different sizes, {sorted(sizes)}; crop them to one")
+    return torch.cat([batch.expand(-1, channels, -1, -1) for batch in batches])
 
 
 def _channels_first(image, name):
     import torch
 
-    # A copy of an array: Pillow's are read-only, and torch knows no negative strides.
-    tensor = image.detach().cpu() if torch.is_tensor(image) else torch.from_numpy(np.array(image))
+    if torch.is_tensor(image):
+        tensor = image.detach().cpu()
+    elif image.dtype.kind not in "buif":
+        raise CourseError(f"{name} is an array of {image.dtype}; give float values in [0, 1], or uint8 in 0 to 255")
+    else:  # a copy in this machine's byte order: torch knows no other, no negative strides, and nothing read-only
+        tensor = torch.from_numpy(np.array(image, image.dtype.newbyteorder("=")))
     if tensor.ndim == 2:
         tensor = tensor[None]
     usual, other = (-3, -1) if torch.is_tensor(image) else (-1, -3)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from importlib.resources import files
+from numbers import Integral
+from pathlib import Path
 
 from course_utils.files import CourseError
 
@@ -41,29 +43,42 @@ def compare(images, reference=None, *, view=None, mode="split", caption=""):
     """
     from course_utils.images import as_batch
 
-    if not isinstance(images, dict) or len(images) < 2:
-        given = f"a {type(images).__name__}" if not isinstance(images, dict) else f"only {', '.join(images) or 'none'}"
+    images = named(images)
+    if len(images) < 2:
+        given = f"only {', '.join(images)}" if images else "none"
         raise CourseError(f"compare takes two or more images, {{name: image}}, not {given}; show_batch shows one")
-    batches = {str(name): as_batch(image, f"image {str(name)!r}") for name, image in images.items()}
+    batches = {name: as_batch(image, f"image {name!r}") for name, image in images.items()}
     _check_sizes(batches)
-    if reference is not None and reference not in batches:
-        raise CourseError(f"reference {reference!r} is not among the images; choose one of {', '.join(batches)}")
+    if reference is not None and str(reference) not in batches:
+        given = repr(reference) if isinstance(reference, str | int | float) else f"(a {type(reference).__name__})"
+        raise CourseError(f"reference {given} is not the name of an image; choose one of {', '.join(batches)}")
     if mode not in MODES:
         raise CourseError(f"mode {mode!r}: choose one of {', '.join(MODES)}")
-    check_view(view, next(iter(batches.values())).shape[-2:])
-    return Comparison(_alike(batches), reference, view, mode, caption)
+    view = checked_view(view, next(iter(batches.values())).shape[-2:])
+    return Comparison(_alike(batches), None if reference is None else str(reference), view, mode, str(caption))
 
 
-def check_view(view, size):
-    """Raise CourseError unless view is None or (top, left, height, width) within size, (height, width)."""
+def named(images):
+    """{name: image} with strings for names, such as a file can hold; CourseError if it is no such dict."""
+    if not isinstance(images, dict):
+        raise CourseError(f"give the images as {{name: image}}, not as a {type(images).__name__}")
+    names = [str(name).encode("utf-8", "replace").decode() for name in images]
+    if len(set(names)) < len(names):
+        raise CourseError(f"two images have the same name: {', '.join(names)}; rename one")
+    return dict(zip(names, images.values(), strict=True))
+
+
+def checked_view(view, size):
+    """`view` as four ints, or None if it is that; CourseError unless it lies within size, (height, width)."""
     if view is None:
-        return
+        return None
     numbers = list(view) if isinstance(view, tuple | list) else []
-    if len(numbers) != 4 or not all(isinstance(number, int) for number in numbers):
-        raise CourseError(f"view={view!r}: give (top, left, height, width), four whole numbers of pixels")
-    top, left, height, width = numbers
+    if len(numbers) != 4 or not all(isinstance(number, Integral) for number in numbers):
+        raise CourseError(f"view={view!r:.60}: give (top, left, height, width), four whole numbers of pixels")
+    top, left, height, width = view = tuple(int(number) for number in numbers)
     if top < 0 or left < 0 or height < 1 or width < 1 or top + height > size[0] or left + width > size[1]:
         raise CourseError(f"view={view} (top, left, height, width) reaches beyond the image of {size[0]}x{size[1]}")
+    return view
 
 
 def _check_sizes(batches):
@@ -84,7 +99,7 @@ def _alike(batches):
     return {name: batch.expand(pages, channels, -1, -1) for name, batch in batches.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Images to compare; made by `compare`. A notebook shows the comparer, a terminal a line of figures.
 
@@ -116,9 +131,11 @@ class Comparison:
         }
 
     def save(self, path):
-        """Write a page with the comparer, one file that needs no network; returns its path."""
+        """Write a page (.html) with the comparer, one file that needs no network; returns its path."""
         from course_utils.viewer.page import write_page
 
+        if Path(path).suffix.lower() not in (".html", ".htm"):
+            raise CourseError(f"{path}: the comparer is saved as .html; to_png writes a picture")
         return write_page(path, self.caption or f"Comparison of {', '.join(self.images)}", [self])
 
     def to_png(self, path, view=None, zoom=None):
@@ -137,13 +154,14 @@ class Comparison:
         """
         from course_utils.viewer.plots import show_batch
 
-        view = view or self.view
-        check_view(view, self._shape[-2:])
-        top, left, height, width = view or (0, 0, *self._shape[-2:])
+        top, left, height, width = checked_view(view, self._shape[-2:]) or self.view or (0, 0, *self._shape[-2:])
         parts = [batch[0, :, top : top + height, left : left + width] for batch in self.images.values()]
-        return show_batch(parts, [self._label(name, 0) for name in self.images], columns=len(parts), zoom=zoom).save(
-            path
-        )
+        labels = [self._label(name, 0) for name in self.images]
+        try:
+            picture = show_batch(parts, labels, columns=len(parts), zoom=zoom)
+        except CourseError as error:
+            raise CourseError(f"{error}; a part of the images: view=(top, left, height, width)") from None
+        return picture.save(path)
 
     @cached_property
     def html(self):
@@ -156,7 +174,7 @@ class Comparison:
             for page, sources in enumerate(pages)
             for image, source in zip(self.images, sources, strict=True)
         )
-        said = f"<p>{escape(note)}</p>" if note else ""
+        said = "".join(f"<p>{escape(line)}</p>" for line in (note, self.caption) if line)
         config = self.config(len(pages)) | {"view": shown.view, "note": note}
         return (
             f'<div class="cu-compare" id="{name}" data-lm-suppress-shortcuts="true">'
@@ -211,9 +229,11 @@ class Comparison:
 
     def shown(self):
         """What fits into an output: (Shown, [[bytes of each image] for each page], a note on what does not)."""
+        from tqdm import tqdm
+
         shown = Shown.of(len(self.images), *self._shape[-2:], self.view)
         pages, total = [], 0
-        for page in range(len(self)):
+        for page in tqdm(range(len(self)), desc="images", unit="page", leave=False, disable=len(self) < 10):
             pages.append([encode(shown.cut(batch[page])) for batch in self.images.values()])
             total += sum(len(source) for source in pages[-1])
             if total > OUTPUT_BYTES and page:
@@ -254,18 +274,21 @@ class Shown:
         if height * width <= most:
             return cls(0, 0, height, width, view=view)
         if view and view[2] * view[3] <= most:
-            return cls._around(view, height, width, math.sqrt(most / (height * width)))
+            return cls._around(view, height, width, most)
         factor = math.ceil(math.sqrt(height * width / most))
         note = (
             f"{height}x{width} pixels are more than an output can hold, so each pixel shown is the mean of "
-            f"{factor}x{factor}; figures of the whole image are of all its pixels. To see pixels as they are, give the "
-            "part: compare(..., view=(top, left, height, width))."
+            f"{factor}x{factor}; figures of the whole image are of all its pixels. To see pixels as they are, give a "
+            f"{'smaller ' if view else ''}part: compare(..., view=(top, left, height, width))."
         )
-        return cls(0, 0, height, width, factor, view and tuple(number // factor or 1 for number in view), note)
+        if view:
+            view = (view[0] // factor, view[1] // factor, max(view[2] // factor, 1), max(view[3] // factor, 1))
+        return cls(0, 0, height, width, factor, view, note)
 
     @classmethod
-    def _around(cls, view, height, width, share):
-        rows, columns = max(view[2], int(height * share)), max(view[3], int(width * share))
+    def _around(cls, view, height, width, most):
+        rows = min(height, int(view[2] * math.sqrt(most / (view[2] * view[3]))))
+        columns = min(width, most // rows)
         top = min(max(view[0] + view[2] // 2 - rows // 2, 0), height - rows)
         left = min(max(view[1] + view[3] // 2 - columns // 2, 0), width - columns)
         note = (
@@ -305,15 +328,15 @@ def measure(restored, clean):
 
 
 def encode(image):
-    """A float image (C, H, W) as the bytes of an 8-bit file, lossless: PNG if grey, else WebP, smaller and faster."""
+    """A float image (C, H, W) as the bytes of an 8-bit file, lossless: WebP in colour, smaller and faster, or PNG."""
     from PIL import Image
 
     from course_utils.images import to_array
 
     array = to_array(image)
     file = io.BytesIO()
-    if array.shape[-1] == 1:
-        Image.fromarray(array[..., 0]).save(file, "PNG", compress_level=1)
+    if array.shape[-1] == 1 or max(array.shape) > 16383:  # more than WebP can
+        Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array).save(file, "PNG", compress_level=1)
     else:
         Image.fromarray(array).save(file, "WEBP", lossless=True, quality=0, method=0)
     return file.getvalue()

@@ -6,14 +6,15 @@ It lives as long as its kernel. For everything that is to be kept, saved or expo
 import asyncio
 import time
 
+import traitlets
+
 from course_utils.files import CourseError
-from course_utils.viewer.compare import compare, core
+from course_utils.viewer.compare import MODES, Shown, compare, core, named
 
 try:
-    import anywidget
-    import traitlets
-except ImportError as error:
-    raise CourseError("CompareWidget needs anywidget: pip install anywidget, then restart the kernel") from error
+    from anywidget import AnyWidget
+except ImportError:  # the extra [live]; whoever makes a CompareWidget is told
+    AnyWidget = None
 
 DOOR = """
 const STATE = ["mode", "page", "position", "left", "right"]; // Python sets these; it only reads zoom and view
@@ -35,7 +36,8 @@ function tell(model) { // at most ten times a second
     latest = report;
     waiting ??= setTimeout(() => {
       waiting = null;
-      model.set(latest);
+      const { view, ...state } = latest;
+      model.set({ ...state, _seen: view });
       model.save_changes();
     }, 100);
   };
@@ -67,7 +69,7 @@ export default {
 """
 
 
-class CompareWidget(anywidget.AnyWidget):
+class CompareWidget(AnyWidget or traitlets.HasTraits):
     """The comparer as a widget: `update` shows new images, and the attributes tell what the reader does.
 
     Args:
@@ -78,7 +80,7 @@ class CompareWidget(anywidget.AnyWidget):
         position: of the line in split mode, 0 (left or top) to 1; can be set.
         mode, left, right, page: what is compared, `left` and `right` by name; can be set.
         zoom: screen pixels (CSS) for a pixel of the image; read it only.
-        view: [top, left, height, width] of the visible part in pixels; read it only.
+        view: (top, left, height, width) of the visible part in pixels; read it only.
 
     Raises:
         CourseError: as `compare`; also without anywidget.
@@ -87,18 +89,46 @@ class CompareWidget(anywidget.AnyWidget):
     _esm = f"{core()}\n{DOOR}"
     _content = traitlets.Dict().tag(sync=True)
     position = traitlets.Float(0.5).tag(sync=True)
-    mode = traitlets.Unicode("split").tag(sync=True)
+    mode = traitlets.Enum(MODES, "split").tag(sync=True)
     left = traitlets.Unicode().tag(sync=True)
     right = traitlets.Unicode().tag(sync=True)
     page = traitlets.Int(0).tag(sync=True)
     zoom = traitlets.Float(0).tag(sync=True)
-    view = traitlets.List().tag(sync=True)
+    _seen = traitlets.List().tag(sync=True)  # the view, in pixels of what was sent
+    view = traitlets.Tuple()
 
     def __init__(self, images, reference=None, *, view=None, mode="split", caption="", interval=1.0):
+        if AnyWidget is None:
+            raise CourseError("CompareWidget needs anywidget: pip install anywidget, then restart the kernel")
         self._comparison = compare(images, reference, view=view, mode=mode, caption=caption)
-        self._interval, self._sent, self._waiting = interval, time.monotonic(), False
+        self._interval, self._sent, self._waiting = interval, time.monotonic(), None
         left, right, *_ = self._comparison.images
-        super().__init__(mode=mode, left=left, right=right, _content=self._packed())
+        view = self._comparison.view or ()
+        super().__init__(mode=mode, left=left, right=right, view=view, _content=self._packed())
+
+    @traitlets.validate("left", "right")
+    def _check_name(self, proposal):
+        if proposal.value not in self._comparison.images:
+            names = ", ".join(self._comparison.images)
+            raise traitlets.TraitError(f"{proposal.trait.name}={proposal.value!r}: choose one of {names}")
+        return proposal.value
+
+    @traitlets.validate("page")
+    def _check_page(self, proposal):
+        pages = len(self._content["pages"])
+        if not 0 <= proposal.value < pages:
+            raise traitlets.TraitError(f"page={proposal.value}: the pages shown are 0 to {pages - 1}")
+        return proposal.value
+
+    @traitlets.observe("_seen")
+    def _see(self, change):
+        if not change.new:
+            return
+        height, width = next(iter(self._comparison.images.values())).shape[-2:]
+        shown = Shown.of(len(self._comparison.images), height, width, self._comparison.view)
+        top, left, rows, columns = (number * shown.factor for number in change.new)
+        top, left = top + shown.top, left + shown.left
+        self.view = (top, left, min(rows, height - top), min(columns, width - left))
 
     def __repr__(self):
         return f"CompareWidget, {self._comparison!r}"
@@ -112,7 +142,7 @@ class CompareWidget(anywidget.AnyWidget):
         Raises:
             CourseError: a name that was not there at first, another size, or what `compare` raises.
         """
-        before = self._comparison
+        before, images = self._comparison, named(images)
         unknown = [name for name in images if name not in before.images]
         if unknown:
             raise CourseError(f"no image is called {', '.join(unknown)}; there are {', '.join(before.images)}")
@@ -126,31 +156,27 @@ class CompareWidget(anywidget.AnyWidget):
         rest = self._sent + self._interval - time.monotonic()
         if rest <= 0:
             self.flush()
-        elif not self._waiting:
+        elif self._waiting is None:
             self._flush_in(rest)
 
     def flush(self):
         """Show the newest images now."""
-        self._waiting, self._sent = False, time.monotonic()
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._waiting, self._sent = None, time.monotonic()
         self._content = self._packed()
 
     def snapshot(self):
-        """The images shown now as a Comparison, which stays when the kernel is gone."""
+        """The newest images as a Comparison, which stays when the kernel is gone; it begins where the reader looks."""
         now = self._comparison
-        view = tuple(self.view) or None
-        return compare(now.images, now.reference, view=view, mode=self.mode, caption=now.caption)
+        return compare(now.images, now.reference, view=self.view or None, mode=self.mode, caption=now.caption)
 
     def _flush_in(self, seconds):
         try:
             loop = asyncio.get_running_loop()  # the kernel's: it comes round when the cell is done
         except RuntimeError:
             return  # outside a notebook the next update shows them
-        loop.call_later(seconds, self._flush_if_waiting)
-        self._waiting = True
-
-    def _flush_if_waiting(self):
-        if self._waiting:
-            self.flush()
+        self._waiting = loop.call_later(seconds, self.flush)
 
     def _packed(self):
         shown, pages, note = self._comparison.shown()

@@ -18,10 +18,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 
 import nbformat
@@ -239,7 +238,7 @@ class Server:
         while self.process.poll() is None and time.monotonic() < until:
             try:
                 return self.ask("/api/status")
-            except urllib.error.URLError:
+            except OSError:  # nobody listens yet
                 time.sleep(0.1)
         log = (self.folder / "server.log").read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{self.kind.title} did not answer at {self.address}; its log ends with:\n{log}")
@@ -282,7 +281,7 @@ class Server:
         page = notebook.page
         page.add_init_script(self.kind.script)
         if not kernel:
-            page.route(KERNELS, lambda route: route.fulfill(json=[]) if route.request.method == "GET" else None)
+            page.route(KERNELS, notebook.without_kernel)
         page.goto(self.address + self.kind.address.format(name=name, stem=name.partition(".")[0]))
         page.wait_for_function("front.loaded()")
         notebook.front("restored")
@@ -298,6 +297,7 @@ class Notebook:
     page: object
     refused: list
     complaints: list
+    held: list = field(default_factory=list)
 
     def front(self, name, argument=None, seconds=RUN_SECONDS):
         """Ask the front end for something (see LAB_SCRIPT), and wait for the answer, but not for ever."""
@@ -325,8 +325,17 @@ class Notebook:
         """[kind, source] of each cell."""
         return self.front("cells")
 
+    def without_kernel(self, route):
+        """Answer a question about kernels: none runs. A wish to start one gets no answer until the end."""
+        if route.request.method == "GET":
+            route.fulfill(json=[])
+        else:
+            self.held.append(route)
+
     def close(self):
         """Close the page; a front end that would ask whether to leave is not waited for."""
+        for route in self.held:
+            route.abort()
         self.page.unroute_all(behavior="ignoreErrors")
         self.page.context.close()
 

@@ -465,7 +465,7 @@ def test_the_caption_describes_the_images(show):
     page = show(compare(images(count=2), caption="A page of a magazine"))
     assert page.locator("canvas[data-side=left]").get_attribute("aria-label") == "scan. A page of a magazine"
     assert page.locator("img").first.get_attribute("alt") == "scan. A page of a magazine"
-    assert page.get_by_text("A page of a magazine").is_visible()
+    assert page.get_by_role("region").get_by_text("A page of a magazine").is_visible()
 
 
 def test_nothing_moves_for_those_who_want_it_so(show):
