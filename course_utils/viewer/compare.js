@@ -9,15 +9,15 @@
 
 const MODES = ["split", "side", "flicker", "difference"];
 const SCALES = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
-const TALLEST = 600; // of the stage, in CSS pixels
-const GAP = 6; // between images side by side, in CSS pixels
+const TALLEST = 600; // CSS pixels, of the stage
+const GAP = 6; // CSS pixels, between images side by side
 
 const KEYS = { // key: action of a comparer c; Shift goes the other way, or further
   ArrowLeft: (c, event) => c.arrow(-1, 0, event), ArrowRight: (c, event) => c.arrow(1, 0, event),
   ArrowUp: (c, event) => c.arrow(0, -1, event), ArrowDown: (c, event) => c.arrow(0, 1, event),
   "+": (c) => c.step(1), "=": (c) => c.step(1), "-": (c) => c.step(-1), 0: (c) => c.set({ zoom: 0 }),
   a: (c) => c.show("left"), b: (c) => c.show("right"), " ": (c) => c.flip(),
-  m: (c, event) => c.nextMode(event.shiftKey ? -1 : 1),
+  m: (c, event) => c.set({ mode: MODES.at((MODES.indexOf(c.state.mode) + (event.shiftKey ? -1 : 1)) % 4) }),
   x: (c) => c.set({ left: c.state.right, right: c.state.left }),
   v: (c) => c.set({ line: c.state.line === "vertical" ? "horizontal" : "vertical" }),
   g: (c, event) => c.set({ gain: clamp(c.state.gain * (event.shiftKey ? 0.5 : 2), 1, 64) }),
@@ -152,7 +152,7 @@ class Comparer {
     find("thead tr").append(...this.heads);
     find("tbody").append(...this.rows.map((cells) => make("tr", {}, ...cells)));
     this.section.setAttribute("aria-label", `Comparison of ${names.join(", ")}`);
-    this.section.append(...[note, caption].filter(Boolean).map((text) => make("p", {}, text)));
+    this.chart.before(...[note, caption].filter(Boolean).map((text) => make("p", {}, text)));
     this.leaves.hidden = pages.length < 2;
     this.picks.right.classList.toggle("unused", reference >= 0); // by differences: they are to the reference
   }
@@ -185,15 +185,16 @@ class Comparer {
   // -- State
 
   set(changes) {
-    const { page } = this.state;
-    Object.assign(this.state, changes);
     const { state } = this;
+    const { page } = state;
+    Object.assign(state, changes);
     state.position = clamp(state.position, 0, 1);
     if (state.page !== page) this.load();
     if (!this.stage.clientWidth) return; // not on the screen yet: layout will be called
     this.area = this.visible();
     state.row = clamp(Math.round(state.row), 0, this.size.height - this.area.rows);
     state.column = clamp(Math.round(state.column), 0, this.size.width - this.area.columns);
+    if (state.mode !== "split" && this.root.activeElement === this.handle) this.stage.focus(); // it goes
     this.frame ??= requestAnimationFrame(() => this.paint());
   }
 
@@ -242,10 +243,11 @@ class Comparer {
     const wanted = this.state.zoom * this.ratio || fit;
     const scale = wanted < 1 ? wanted : Math.min(Math.round(wanted), 64);
     const rows = clamp(Math.floor(this.tall / scale + 1e-6), 1, height);
-    const columns = clamp(Math.floor(this.paneWidth / scale + 1e-6), 1, width);
+    const pane = this.paneWidth;
+    const columns = clamp(Math.floor(pane / scale + 1e-6), 1, width);
     const [w, h] = [Math.round(columns * scale), Math.round(rows * scale)]; // on the screen, in the middle of its pane
-    const [left, top] = [Math.floor((this.paneWidth - w) / 2), Math.floor((this.tall - h) / 2)];
-    return { scale, fit, rows, columns, width: w, height: h, left, top };
+    const [left, top] = [Math.floor((pane - w) / 2), Math.floor((this.tall - h) / 2)];
+    return { scale, fit, rows, columns, width: w, height: h, left, top, pane };
   }
 
   get canPan() {
@@ -278,7 +280,7 @@ class Comparer {
 
   box(side) { // of a canvas, in CSS pixels
     const { area, ratio } = this;
-    const pane = side === "right" && this.state.mode === "side" ? this.paneWidth + Math.round(GAP * ratio) : 0;
+    const pane = side === "right" && this.state.mode === "side" ? area.pane + Math.round(GAP * ratio) : 0;
     const left = (pane + area.left) / ratio;
     return { left, top: area.top / ratio, width: area.width / ratio, height: area.height / ratio };
   }
@@ -351,7 +353,7 @@ class Comparer {
     const pixel = area.scale / ratio;
     for (const side of ["left", "right"]) {
       const { left, top } = this.box(side);
-      this.marks[side].hidden = outside || (side === "right" && state.mode !== "side");
+      this.marks[side].hidden = outside;
       place(this.marks[side], { left: left + column * pixel, top: top + row * pixel, width: pixel, height: pixel });
     }
   }
@@ -379,7 +381,7 @@ class Comparer {
 
   drawChart(area) {
     const [canvas, caption] = this.chart.children;
-    const [left, right] = [this.state.left, this.state.right];
+    const { left, right } = this.state;
     const of = (i) => [0, 1, 2].map((channel) => histogram(pixelsOf(this.images[i]), area, channel));
     const [filled, lined] = [of(left), of(right)];
     const means = ["red", "green", "blue"].map((name, i) => `${name} ${filled[i].mean} and ${lined[i].mean}`);
@@ -389,12 +391,14 @@ class Comparer {
     const context = canvas.getContext("2d");
     context.fillStyle = context.strokeStyle = getComputedStyle(canvas).color;
     context.lineWidth = 2;
+    context.font = "24px sans-serif";
     filled.forEach(({ counts }, i) => {
       const highest = Math.max(...counts, ...lined[i].counts);
       const y = (count) => 160 * (i + 1) - 8 - (140 * count) / highest;
       context.globalAlpha = 0.35;
       counts.forEach((count, level) => context.fillRect(4 * level, y(count), 4, y(0) - y(count)));
       context.globalAlpha = 1;
+      context.fillText("RGB"[i], 4, 160 * i + 24);
       context.beginPath();
       lined[i].counts.forEach((count, level) => context.lineTo(4 * level + 2, y(count)));
       context.stroke();
@@ -406,7 +410,7 @@ class Comparer {
   enlarge(zoom, place = {}) { // the pixel at `place`, or at the centre, stays where it is
     const { area, state, ratio } = this;
     const { row, column } = { row: state.row + area.rows / 2, column: state.column + area.columns / 2, ...place };
-    const { x, y } = { x: this.paneWidth / ratio / 2, y: this.tall / ratio / 2, ...place };
+    const { x, y } = { x: area.pane / ratio / 2, y: this.tall / ratio / 2, ...place };
     this.set({ zoom });
     const { scale, left, top } = this.area;
     this.set({ row: row - (y * ratio - top) / scale, column: column - (x * ratio - left) / scale });
@@ -426,11 +430,7 @@ class Comparer {
       return this.set({ position: state.position + 0.0125 * far * (right || down) });
     }
     const pixels = far * Math.max(1, Math.round(8 / area.scale));
-    return this.set({ row: state.row + down * pixels, column: state.column + right * pixels });
-  }
-
-  nextMode(by) {
-    this.set({ mode: MODES.at((MODES.indexOf(this.state.mode) + by) % MODES.length) });
+    this.set({ row: state.row + down * pixels, column: state.column + right * pixels });
   }
 
   show(shown) {
@@ -475,7 +475,7 @@ class Comparer {
     if (!event.ctrlKey && !event.metaKey) return; // the page scrolls
     event.preventDefault();
     this.wheel += event.deltaY;
-    if (Math.abs(this.wheel) < 30) return; // a touchpad's pinch comes in small parts
+    if (Math.abs(this.wheel) < 30) return; // a touchpad pinches in small parts
     this.step(-Math.sign(this.wheel), this.locate(event));
     this.wheel = 0;
   }
@@ -483,7 +483,7 @@ class Comparer {
   locate(event) { // where a pointer is: in CSS pixels of its pane, in image pixels, and as shares of the canvas
     const { state, area, ratio } = this;
     const box = this.stage.getBoundingClientRect();
-    const width = this.paneWidth / ratio + GAP;
+    const width = area.pane / ratio + GAP;
     const right = state.mode === "side" && event.clientX >= box.left + width;
     const [x, y] = [event.clientX - box.left - (right ? width : 0), event.clientY - box.top];
     const [across, down] = [(x * ratio - area.left) / area.width, (y * ratio - area.top) / area.height];
@@ -500,10 +500,9 @@ class Comparer {
     const [share, length] = state.line === "vertical" ? [place.across, width] : [place.down, height];
     const near = Math.abs(share - state.position) * length < (event.pointerType === "touch" ? 28 : 12);
     const onLine = state.mode === "split" && (near || !this.canPan);
-    this.drag = { onLine, place, row: state.row, column: state.column, zoom: area.scale / this.ratio,
-      spread: this.spread(), still: true };
+    this.drag = { ...state, onLine, place, zoom: area.scale / this.ratio, spread: this.spread(), still: true };
     (onLine ? this.handle : stage).focus({ preventScroll: true });
-    event.preventDefault(); // no selection of text
+    event.preventDefault(); // selects no text
     if (onLine) this.follow(place);
   }
 

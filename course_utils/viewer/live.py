@@ -30,17 +30,20 @@ function fromPython(model, names) {
   return { ...state, left: names.indexOf(state.left), right: names.indexOf(state.right) };
 }
 
-function tell(model) { // at most ten times a second
-  let waiting = null, latest;
-  return (report) => {
-    latest = report;
-    waiting ??= setTimeout(() => {
-      waiting = null;
-      const { view, ...state } = latest;
+function teller(model) { // tells Python what the reader does, at most ten times a second
+  const teller = { telling: false, waiting: null };
+  teller.tell = (report) => {
+    teller.latest = report;
+    teller.waiting ??= setTimeout(() => {
+      const { view, ...state } = teller.latest;
+      teller.waiting = null;
+      teller.telling = true; // these changes are the reader's own: they steer nothing
       model.set({ ...state, _seen: view });
+      teller.telling = false;
       model.save_changes();
     }, 100);
   };
+  return teller;
 }
 
 export default {
@@ -48,14 +51,15 @@ export default {
     const host = make("div", { class: "cu-compare", "data-lm-suppress-shortcuts": "true" });
     el.append(host);
     let shown = content(model);
-    const comparer = await open(host, shown, tell(model));
+    const reader = teller(model);
+    const comparer = await open(host, shown, reader.tell);
     const renew = async () => {
       const before = shown;
       shown = content(model);
       await comparer.update(shown);
       before.pages.flat().forEach((image) => URL.revokeObjectURL(image.src));
     };
-    const steer = () => comparer.set(fromPython(model, shown.names));
+    const steer = () => reader.telling || comparer.set(fromPython(model, shown.names));
     steer();
     model.on("change:_content", renew);
     STATE.forEach((name) => model.on(`change:${name}`, steer));
