@@ -88,7 +88,11 @@ def ssim(restored, clean, border=0):
     Raises:
         CourseError: as `psnr`; also fewer than 11 pixels in height or width.
     """
-    x, y = comparable(restored, clean, border)  # (N, C, H, W)
+    return mean_similarity(*comparable(restored, clean, border))
+
+
+def mean_similarity(x, y):
+    """The mean of `similarity` over all windows, channels and images; x, y: float (N, C, H, W), any precision."""
     rows = max(x.shape[-2] - 10, 1)  # of windows
     strips = [slice(top, top + 128 + 10) for top in range(0, rows, 128)]  # each by itself: large images need no more
     means = [similarity(x[..., strip, :], y[..., strip, :]) for strip in strips]  # memory than small ones
@@ -96,7 +100,7 @@ def ssim(restored, clean, border=0):
 
 
 def similarity(x, y):
-    """The SSIM of each window: (N, C, H, W) in float64 -> (N, C, H - 10, W - 10)."""
+    """The SSIM of each window: (N, C, H, W) -> (N, C, H - 10, W - 10)."""
     mean_x, mean_y = window_mean(x), window_mean(y)
     variance_x = window_mean(x * x) - mean_x**2
     variance_y = window_mean(y * y) - mean_y**2

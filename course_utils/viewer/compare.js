@@ -30,16 +30,19 @@ for (let zoom = 1; zoom <= 9; zoom++) KEYS[zoom] = (c) => c.enlarge(zoom);
 // ---- Starting
 
 function start(id, config) {
-  for (const host of document.querySelectorAll(`[id="${id}"]`)) { // an output may be shown twice
-    if (host.dataset.started) continue;
-    host.dataset.started = "true";
-    const images = [...host.querySelectorAll("figure img")];
+  for (const host of document.querySelectorAll(`[id="${id}"]`)) {
+    if (host.shadowRoot) continue; // shown twice
+    const images = [...host.querySelectorAll("img")];
     open(host, { ...config, pages: config.whole.map((figures) => images.splice(0, figures.length)) });
   }
 }
 
 async function open(host, config, changed = () => {}) {
-  const images = await Promise.all(config.pages[0].map(decode)); // if this fails, the stills stay
+  const root = host.attachShadow({ mode: "open" }); // hides the stills before they are painted
+  const images = await Promise.all(config.pages[0].map(decode)).catch((error) => {
+    root.append(make("slot", {})); // shows them again
+    throw error;
+  });
   return (host.comparer = new Comparer(host, config, images, changed));
 }
 
@@ -71,12 +74,11 @@ function psnr(x, y, area) {
 
 function differenceMap(x, y, gain, signed) {
   const map = new ImageData(x.width, x.height);
-  const { data } = map; // clamps to 0..255
+  const data = map.data.fill(255); // alpha; it clamps to 0..255
   for (let i = 0; i < data.length; i++) {
     const value = gain * (x.data[i] - y.data[i]);
-    data[i] = signed ? 128 + value / 2 : Math.abs(value);
+    if (i % 4 < 3) data[i] = signed ? 128 + value / 2 : Math.abs(value);
   }
-  for (let i = 3; i < data.length; i += 4) data[i] = 255;
   const canvas = make("canvas", { width: x.width, height: x.height });
   canvas.getContext("2d").putImageData(map, 0, 0);
   return canvas;
@@ -117,7 +119,7 @@ class Comparer {
       mode: config.mode, left: 0, right: 1, page: 0, position: 0.5, line: "vertical", zoom: 0, row: 0, column: 0,
       gain: 4, signed: false, shown: "left", histogram: false, help: false,
     };
-    this.root = host.shadowRoot || host.attachShadow({ mode: "open" });
+    this.root = host.shadowRoot;
     this.build();
     this.listen();
     this.layout();
@@ -128,7 +130,7 @@ class Comparer {
   }
 
   get ratio() {
-    return window.devicePixelRatio || 1;
+    return window.devicePixelRatio;
   }
 
   get base() { // what differences are taken from
@@ -252,6 +254,11 @@ class Comparer {
 
   get canPan() {
     return this.area.rows < this.size.height || this.area.columns < this.size.width;
+  }
+
+  get centre() {
+    const { state, area } = this;
+    return { row: state.row + area.rows / 2, column: state.column + area.columns / 2 };
   }
 
   get report() { // for Python
@@ -408,9 +415,8 @@ class Comparer {
   // -- Actions
 
   enlarge(zoom, place = {}) { // the pixel at `place`, or at the centre, stays where it is
-    const { area, state, ratio } = this;
-    const { row, column } = { row: state.row + area.rows / 2, column: state.column + area.columns / 2, ...place };
-    const { x, y } = { x: area.pane / ratio / 2, y: this.tall / ratio / 2, ...place };
+    const { area, ratio } = this;
+    const { x, y, row, column } = { x: area.pane / ratio / 2, y: this.tall / ratio / 2, ...this.centre, ...place };
     this.set({ zoom });
     const { scale, left, top } = this.area;
     this.set({ row: row - (y * ratio - top) / scale, column: column - (x * ratio - left) / scale });
@@ -446,9 +452,9 @@ class Comparer {
   }
 
   moveMark(right, down) {
-    const { state, area, size } = this;
-    const { row, column } = this.mark || { row: state.row + area.rows / 2, column: state.column + area.columns / 2 };
-    this.point({ row: clamp(row + down, 0, size.height - 1), column: clamp(column + right, 0, size.width - 1) });
+    const { row, column } = this.mark || this.centre;
+    const { width, height } = this.size;
+    this.point({ row: clamp(row + down, 0, height - 1), column: clamp(column + right, 0, width - 1) });
   }
 
   point(place) {
@@ -502,7 +508,7 @@ class Comparer {
     const onLine = state.mode === "split" && (near || !this.canPan);
     this.drag = { ...state, onLine, place, zoom: area.scale / this.ratio, spread: this.spread(), still: true };
     (onLine ? this.handle : stage).focus({ preventScroll: true });
-    event.preventDefault(); // selects no text
+    event.preventDefault();
     if (onLine) this.follow(place);
   }
 

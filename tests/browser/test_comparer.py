@@ -545,3 +545,10 @@ def test_it_makes_no_global_names(show):
     page = show(compare(images()))
     assert page.evaluate("['Comparer', 'KEYS', 'STYLE', 'start', 'open_'].filter(name => name in window)") == []
     assert re.match("function open", page.evaluate("String(window.open)"))
+
+
+def test_an_image_that_cannot_be_read_leaves_the_stills(show):
+    broken = compare(images(count=2)).html.replace("data:image/webp;base64,UklGR", "data:image/webp;base64,XXXXX", 1)
+    page = show(broken, ready=False, complaining=True)
+    page.wait_for_function("document.querySelector('.cu-compare').shadowRoot?.querySelector('slot')")
+    assert page.locator("figcaption").first.is_visible() and page.locator(".stage").count() == 0
