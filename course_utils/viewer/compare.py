@@ -5,6 +5,7 @@ reads them from there, so each is stored once, and losslessly. Where scripts may
 """
 
 import base64
+import contextlib
 import io
 import json
 import math
@@ -47,7 +48,8 @@ def compare(images, reference=None, *, view=None, mode="split", caption=""):
     if len(images) < 2:
         given = f"only {', '.join(images)}" if images else "none"
         raise CourseError(f"compare takes two or more images, {{name: image}}, not {given}; show_batch shows one")
-    batches = {name: as_batch(image, f"image {name!r}") for name, image in images.items()}
+    with one_thread():
+        batches = {name: as_batch(image, f"image {name!r}") for name, image in images.items()}
     _check_sizes(batches)
     if reference is not None and str(reference) not in batches:
         given = repr(reference) if isinstance(reference, str | int | float) else f"(a {type(reference).__name__})"
@@ -236,11 +238,15 @@ class Comparison:
 
         from tqdm import tqdm
 
+        from course_utils.images import to_array
+
         shown = Shown.of(len(self.images), *self._shape[-2:], self.view)
         pages, total = [], 0
         with ThreadPoolExecutor(2) as pool:
             for page in tqdm(range(len(self)), desc="images", unit="page", leave=False, disable=len(self) < 10):
-                encoding = [pool.submit(encode, shown.cut(batch[page])) for batch in self.images.values()]
+                with one_thread():
+                    arrays = [to_array(shown.cut(batch[page])) for batch in self.images.values()]
+                encoding = [pool.submit(encode, array) for array in arrays]
                 if self.reference is not None:
                     self._measured[page]  # meanwhile
                 pages.append([each.result() for each in encoding])
@@ -322,10 +328,24 @@ class _Measured(dict):
 
     def __missing__(self, page):
         clean = self.images[self.reference][page]
-        self[page] = {
-            name: measure(batch[page], clean) for name, batch in self.images.items() if name != self.reference
-        }
+        with one_thread():
+            self[page] = {
+                name: measure(batch[page], clean) for name, batch in self.images.items() if name != self.reference
+            }
         return self[page]
+
+
+@contextlib.contextmanager
+def one_thread():
+    """torch on one thread: for small steps beside other work, threads cost more in waiting than they save."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def measure(restored, clean):
@@ -339,13 +359,10 @@ def measure(restored, clean):
     return {"psnr": psnr(restored, clean), "ssim": mean_similarity(restored[None], clean[None]) if large else None}
 
 
-def encode(image):
-    """A float image (C, H, W) as the bytes of an 8-bit file, lossless: WebP in colour, smaller and faster, or PNG."""
+def encode(array):
+    """An image, uint8 (H, W, C), as the bytes of a file, lossless: WebP in colour, smaller and faster, or PNG."""
     from PIL import Image
 
-    from course_utils.images import to_array
-
-    array = to_array(image)
     file = io.BytesIO()
     if array.shape[-1] == 1 or max(array.shape) > 16383:  # more than WebP can
         Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array).save(file, "PNG", compress_level=1)
