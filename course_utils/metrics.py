@@ -102,12 +102,11 @@ def mean_similarity(x, y):
 def similarity(x, y):
     """The SSIM of each window: (N, C, H, W) -> (N, C, H - 10, W - 10)."""
     mean_x, mean_y = window_mean(x), window_mean(y)
-    variance_x = window_mean(x * x) - mean_x**2
-    variance_y = window_mean(y * y) - mean_y**2
+    variances = window_mean(x * x + y * y) - mean_x**2 - mean_y**2  # of x and of y, added
     covariance = window_mean(x * y) - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2  # keep flat windows from 0 / 0
     result = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    return result / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
+    return result / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))
 
 
 def window_mean(images):
