@@ -97,7 +97,7 @@ def to_array(tensor):
         raise CourseError(f"to_array takes (C, H, W) or (N, C, H, W), not {tuple(tensor.shape)}")
     if tensor.isnan().any():
         raise CourseError("to_array: the image holds NaN, which has no grey level; look at the network that made it")
-    array = tensor.detach().cpu().float().clamp(0, 1).mul(255).round().byte().numpy()
+    array = tensor.detach().cpu().float().clamp(0, 1).mul_(255).round_().byte().numpy()
     return np.ascontiguousarray(np.moveaxis(array, -3, -1))
 
 
