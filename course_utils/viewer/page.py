@@ -48,7 +48,7 @@ def table(head, rows):
 
     Args:
         head: the headings of the columns.
-        rows: lists of cells, as long as `head`; cells are text, not HTML.
+        rows: a list of lists of cells, as long as `head`; cells are text, not HTML.
 
     Raises:
         CourseError: a row of another length.

@@ -22,7 +22,8 @@
 # Nothing is downloaded: the pages are made on the spot.
 #
 # How to use it: run the cells from top to bottom (Shift + Enter). Where a cell says `raise NotImplementedError`, it
-# is your turn.
+# is your turn: put your own lines in its place. The cell after it checks them at once. As long as your answer is not
+# right, or not there, the check hands the course's own to the rest of the lesson, so you can always read on.
 # %%
 import numpy as np
 import torch
@@ -178,12 +179,10 @@ def psnr(restored, clean, border=0):
     raise NotImplementedError
 
 
-# %% [markdown] lang="en" only="student"
-# The next cell takes the course's own `psnr`, so that the lesson goes on whatever you wrote. Delete the cell to go on
-# with yours.
-# %% only="student"
-from course_utils.metrics import psnr
-
+# %% [markdown] lang="en"
+# Run the cell above, then the next one. Stuck? `cu.hint("psnr")` gives one hint at a time.
+# %%
+psnr = cu.check("psnr", psnr)
 # %% [markdown] lang="en"
 # A test that needs no computer: if every pixel is wrong by 0.1, the MSE is 0.01 and the PSNR 20 dB.
 # %%
@@ -234,6 +233,12 @@ cu.compare(scans | {"original": page}, reference="original")
 from course_utils import doctor
 
 print(doctor.report())
+# %% [markdown] lang="en"
+# ## What you have done
+#
+# The attempts are kept on this computer, or in this Colab session, and nowhere else.
+# %%
+cu.progress()
 # %% [markdown] lang="en"
 # ## Summary
 #

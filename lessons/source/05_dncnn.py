@@ -22,8 +22,9 @@
 # ten mistakes happen, most of which really stood in somebody's code. **Time:** two minutes of computing on two CPU
 # cores, and an hour of yours.
 #
-# Where a cell says `raise NotImplementedError`, it is your turn. The cell after it takes the course's own version, so
-# the lesson always runs to its end; delete that cell to go on with yours.
+# Where a cell says `raise NotImplementedError`, it is your turn. The cell after it checks what you wrote, and goes on
+# with it if it is right; if not, with the course's own, so the lesson always runs to its end. `cu.hint("dncnn")` gives
+# hints, one at a time.
 # %%
 import random
 import time
@@ -86,9 +87,8 @@ def match_pairs(clean_folder, scan_folder):
     raise NotImplementedError
 
 
-# %% only="student"
-from course_utils.data import match_pairs
-
+# %%
+match_pairs = cu.check("match_pairs", match_pairs)
 # %%
 pairs = match_pairs(folder / "train" / "clean", folder / "train" / "scan")
 print(len(pairs), "pairs; the first:", *(f"{path.parent.name}/{path.name}" for path in pairs[0]))
@@ -136,9 +136,8 @@ def random_patch(degraded, clean, size, rng, augment=True):
     raise NotImplementedError
 
 
-# %% only="student"
-from course_utils.data import random_patch
-
+# %%
+random_patch = cu.check("random_patch", random_patch)
 # %%
 clean, scan = (cu.read_image(path) for path in pairs[0])
 rng = np.random.default_rng(3)
@@ -212,9 +211,8 @@ class DnCNN(nn.Module):
         raise NotImplementedError
 
 
-# %% only="student"
-from course_utils.models import DnCNN
-
+# %%
+DnCNN = cu.check("dncnn", DnCNN)
 # %%
 full = DnCNN()
 parameters = sum(p.numel() for p in full.parameters())
@@ -263,9 +261,8 @@ def residual_loss(predicted_noise, degraded, clean):
     raise NotImplementedError
 
 
-# %% only="student"
-from course_utils.losses import residual_loss
-
+# %%
+residual_loss = cu.check("residual_loss", residual_loss)
 # %%
 zero = torch.zeros_like(y)[None]
 print(f"loss of a network that says zero: {residual_loss(zero, y[None], x[None]):.0f}")
@@ -308,9 +305,8 @@ def train_step(model, optimizer, degraded, clean, loss=residual_loss, backward=t
     raise NotImplementedError
 
 
-# %% only="student"
-from course_utils.training import train_step
-
+# %%
+train_step = cu.check("train_step", train_step)
 # %% [markdown] lang="en"
 # Before a long training, always this test: **can it learn one single batch by heart?** If not, something is wrong,
 # and you know it in seconds.
@@ -379,9 +375,8 @@ def best_step(history):
     raise NotImplementedError
 
 
-# %% only="student"
-from course_utils.training import best_step
-
+# %%
+best_step = cu.check("best_step", best_step)
 # %%
 lowest_loss = parrots.steps[int(np.argmin(parrots.losses))]
 print(f"lowest training loss at step {lowest_loss}, best validation PSNR at step {best_step(parrots)}")
@@ -478,9 +473,8 @@ def tiles(height, width, tile, halo):
     raise NotImplementedError
 
 
-# %% only="student"
-from course_utils.inference import tiles
-
+# %%
+tiles = cu.check("tiles", tiles)
 # %%
 for halo in (0, depth // 2, depth - 1, depth):
     difference = (restore_in_tiles(scan, tiles, 64, halo) - restored).abs()
@@ -536,6 +530,10 @@ for name, images in rivals.items():
 # has to know.) By this measure, one number is worth more than a restored page, and a page upside down is perfect.
 # Report PSNR and SSIM beside it, and look at the images.
 #
+# ## What you have done
+# %%
+cu.progress()
+# %% [markdown] lang="en"
 # ## Summary
 #
 # - DnCNN predicts what was added, y − x, and the restored image is y − R(y).

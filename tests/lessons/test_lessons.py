@@ -40,8 +40,10 @@ class DnCNN(nn.Module):
         self.receptive_radius = depth
         self.head = nn.Conv2d(channels, width, 3, padding=1)
         self.body = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth - 2))
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(depth - 2))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) if batch_norm else nn.Identity() for _ in range(depth - 2))
         self.tail = nn.Conv2d(width, channels, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)
 
     def forward(self, y):
         features = torch.relu(self.head(y))
@@ -55,12 +57,14 @@ class DnCNN(nn.Module):
 
 
 @pytest.mark.skipif("05_dncnn" not in NAMES, reason="there is no lesson 05_dncnn")
-def test_a_student_gets_to_the_end_with_a_network_of_their_own():
-    """Other names for the layers, no check of the input, PyTorch's own initial weights: right all the same."""
+@pytest.mark.parametrize("right", [True, False])
+def test_a_student_gets_to_the_end_with_a_network_of_their_own(right):
+    """With other names for the layers, and no check of the input; a wrong one is replaced by the course's."""
     notebook = authoring.make_notebook(lesson("05_dncnn"), ROOT)
     exercise = next(cell for cell in notebook.cells if cell.get("id") == "exercise-dncnn")
-    exercise.source = OWN_NETWORK
-    notebook.cells.remove(next(c for c in notebook.cells if c.source == "from course_utils.models import DnCNN"))
+    exercise.source = OWN_NETWORK if right else OWN_NETWORK.replace("return y - self(y)", "return y + self(y)")
+    checked = next(cell for cell in notebook.cells if cell.source == 'DnCNN = cu.check("dncnn", DnCNN)')
+    checked.source += f"\nassert (DnCNN.__module__ == '__main__') is {right}"
     assert authoring._execute(lesson("05_dncnn"), notebook, "test", progress=False) is None
 
 

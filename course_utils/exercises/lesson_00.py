@@ -1,0 +1,295 @@
+"""What lesson 0 asks: `psnr`. And the few tools that probes and claims of all lessons share.
+
+A probe asks its questions one by one with `ask`, within `undisturbed`. A claim is one function, `problem(evidence,
+expected)`: None where the claim holds, otherwise the sentence for the student. Evidence is never trusted: it may lack
+keys, hold NaN, or texts in place of numbers.
+"""
+
+import contextlib
+import math
+import random
+
+import numpy as np
+
+from course_utils.exercises import Claim, Exercise, probing
+
+LONGEST_SENTENCE = 199  # characters
+LARGEST_ARRAY = 100_000  # values
+
+
+# --- For probes ---
+
+
+@contextlib.contextmanager
+def undisturbed(rng):
+    """Ask within: random numbers begin at a state that rng chooses, and settings of PyTorch at their defaults.
+
+    Afterwards everything is as it was: the random numbers of Python, NumPy and PyTorch, grad mode, dtype, threads.
+    """
+    import torch
+
+    seed, threads, dtype = int(rng.integers(2**32)), torch.get_num_threads(), torch.get_default_dtype()
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.default_generator.manual_seed(seed)
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_default_dtype(dtype)
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+
+
+def ask(evidence, name, question):
+    """Note under `name` what a question brings back, or its error as a text, "TypeError: ...".
+
+    A dict is noted value by value, as "name: key". NotImplementedError goes through: the answer is not written yet.
+    """
+    probing.ask(evidence, name, question)
+    if isinstance(evidence[name], dict):
+        evidence.update({f"{name}: {key}": value for key, value in evidence.pop(name).items()})
+
+
+def ask_for_error(evidence, name, question):
+    """The same where an error may be the right answer: it is not told to the student as one of theirs."""
+    with probing.noting():
+        ask(evidence, name, question)
+
+
+def described(value):
+    """What came back in place of what was expected, as a text: "returned None", "returned a Tensor of shape (3,)"."""
+    if value is None:
+        return "returned None"
+    name = type(value).__name__
+    shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+    return f"returned {'an' if name[0] in 'aeiou' else 'a'} {name}{shape}"[:100]
+
+
+def number(value):
+    """A Python number from a number, or from an array or tensor that holds one; of anything else the description."""
+    single = value.detach().cpu().numpy() if hasattr(value, "detach") else value
+    if getattr(single, "size", None) == 1 and hasattr(single, "item"):
+        single = single.item()
+    if isinstance(single, int) and abs(single) < 2**53:
+        return int(single)
+    return float(single) if isinstance(single, int | float) else described(value)
+
+
+def array(value):
+    """A NumPy array of numbers from a tensor or an array; of anything else, or of too much, the description."""
+    found = value.detach().cpu().numpy() if hasattr(value, "detach") else value
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub" or found.size > LARGEST_ARRAY:
+        return described(value)
+    return np.array(found)
+
+
+# --- For claims ---
+
+
+def claim(text, problem, points=1, hidden=False):
+    """A claim made of one function: problem(evidence, expected) is None where it holds, or the sentence if not."""
+
+    def found(evidence, expected):
+        try:
+            with np.errstate(all="ignore"):
+                return problem(evidence, expected)
+        except Exception:  # evidence may be anything, and what cannot be judged does not hold
+            return f"what came back cannot be judged; expected is that {text}"
+
+    def otherwise(evidence, expected):
+        sentence = " ".join(str(found(evidence, expected)).split())
+        return sentence if len(sentence) <= LONGEST_SENTENCE else sentence[: LONGEST_SENTENCE - 1] + "…"
+
+    return Claim(text, lambda evidence, expected: found(evidence, expected) is None, otherwise, points, hidden)
+
+
+def agrees(found, wanted, rtol=1e-4, atol=1e-5):
+    """Whether two numbers or arrays of one shape agree; rtol goes by the largest value. NaN and texts never agree."""
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    if found.dtype.kind not in "fiub" or wanted.dtype.kind not in "fiub" or found.shape != wanted.shape:
+        return False
+    found, wanted = found.astype(np.float64), wanted.astype(np.float64)
+    finite = np.abs(wanted[np.isfinite(wanted)])
+    room = atol + rtol * finite.max() if finite.size else atol
+    return bool(np.all((found == wanted) | (np.abs(found - wanted) <= room)))
+
+
+def trouble(value, call, kind):
+    """The sentence where no number or array came from a call: nothing, something else or an error. Otherwise None."""
+    if value is None:
+        return f"{call}: there is nothing to check; {kind} is expected"
+    if not isinstance(value, str):
+        return None
+    if value.startswith("returned None"):
+        return f"{call} returned nothing (None), expected {kind}: is a `return` missing?"
+    if value.startswith("returned "):
+        return f"{call} {value}; {kind} is expected"
+    return f"{call} raised {value}"
+
+
+def likely(found, causes, default):
+    """The first of the causes, (value that the mistake gives, sentence), whose value came; or the default."""
+    for value, cause in causes:
+        if agrees(found, value, rtol=1e-4, atol=1e-4):
+            return cause
+    return default
+
+
+# --- psnr ---
+
+
+def probe_psnr(answer, rng):
+    """Ask for the PSNR of an even error, an image, a batch, an image with a bad frame, two equal images, grey ones."""
+    import torch
+
+    clean = rng.uniform(0.2, 0.7, (3, 3, 12, 10))
+    spread = np.array([0.02, 0.06, 0.15]).reshape(3, 1, 1, 1) * np.array([0.4, 1, 1.5]).reshape(
+        3, 1, 1
+    )  # image, colour
+    restored = clean + 0.03 + spread * rng.standard_normal(clean.shape)
+    framed = 1 - clean[0]
+    framed[:, 2:-2, 2:-2] = clean[0, :, 2:-2, 2:-2] + 0.04 * rng.standard_normal((3, 8, 6))
+    grey = rng.uniform(0, 1, (2, 2, 1, 13, 17))
+    images = {"clean": clean, "restored": restored, "framed": framed, "grey": grey}
+    evidence = {name: np.clip(image, 0, 1).astype(np.float32) for name, image in images.items()}
+    with undisturbed(rng):
+        clean, restored, framed, grey = (torch.from_numpy(evidence[name].copy()) for name in images)
+        even = torch.full((3, 8, 8), 0.6), torch.full((3, 8, 8), 0.5)
+        ask(evidence, "even", lambda: number(answer(*even)))
+        ask(evidence, "one", lambda: number(answer(restored[1], clean[1])))
+        ask(evidence, "batch", lambda: number(answer(restored, clean)))
+        ask(evidence, "border", lambda: number(answer(framed, clean[0], border=2)))
+        ask(evidence, "equal", lambda: number(answer(clean[2], clean[2].clone())))
+        ask(evidence, "others", lambda: number(answer(grey[0], grey[1], border=3)))
+    return evidence
+
+
+def decibels(error):
+    """The PSNR of a mean squared error."""
+    return 10 * np.log10(1 / error)
+
+
+def mse(restored, clean, axis=None):
+    """The mean squared error, in double precision."""
+    return np.square(restored.astype(np.float64) - clean.astype(np.float64)).mean(axis)
+
+
+def wrong_decibels(what, found, wanted, causes, default):
+    """The sentence for a PSNR that is not the expected one, or None if it is."""
+    if agrees(found, wanted, rtol=0, atol=1e-3):
+        return None
+    strange = trouble(found, f"psnr of {what}", "one number")
+    return strange or f"{what}: {found:.2f} dB, expected {wanted:.2f} dB: {likely(found, causes, default)}"
+
+
+def even_problem(evidence, expected):
+    wanted = expected["even"]
+    causes = [
+        (wanted + 20 * math.log10(255), "is the largest value taken to be 255? Images here go from 0 to 1"),
+        (wanted * math.log(10), "is it the natural logarithm? Decibels take the one to base 10, log10"),
+        (wanted * math.log2(10), "is it the logarithm to base 2? Decibels take the one to base 10, log10"),
+        (-wanted, "log10(MSE) in place of log10(1 / MSE) turns the sign"),
+        (2 * wanted, "20 · log10 goes with the root of the MSE; with the MSE itself it is 10 · log10"),
+        (wanted / 2, "are the differences squared, and is no root taken of the MSE?"),
+        (wanted / 10, "is the factor 10 missing?"),
+        (0.01, "that is the MSE itself; the PSNR is 10 * log10(1 / MSE)"),
+        (math.inf, "is the variance taken? An error that is the same everywhere is an error too"),
+        (decibels(0.01 * 192), "are the squares summed up? MSE is their mean"),
+    ]
+    default = "is it 10 * log10(1 / MSE), with the mean of the squared differences?"
+    return wrong_decibels("an error of 0.1 everywhere", evidence.get("even"), wanted, causes, default)
+
+
+def one_problem(evidence, expected):
+    wanted, clean, restored = expected["one"], expected["clean"][1], expected["restored"][1]
+    error = restored.astype(np.float64) - clean
+    causes = [
+        (wanted + 20 * np.log10(clean.max()), "is its brightest pixel taken for the range? The range is 1, always"),
+        (wanted + 20 * np.log10(np.ptp(clean)), "is the range read from the image (max - min)? It is 1, always"),
+        (
+            wanted + 20 * np.log10(restored.max()),
+            "is the brightest restored pixel taken for the range? It is 1, always",
+        ),
+        (decibels(np.abs(error).mean()), "is it the mean absolute error? The differences are squared first"),
+        (decibels(error.var()), "is the variance of the difference taken? A shift of all pixels is an error too"),
+        (decibels(error.var(ddof=1)), "is the variance of the difference taken? A shift of all pixels is an error too"),
+        (decibels(mse(restored, clean, (1, 2))).mean(), "is there a PSNR for each colour? Take one MSE over all three"),
+    ]
+    default = "take the mean of the squares over the colours, rows and columns"
+    return wrong_decibels("a dark noisy image", evidence.get("one"), wanted, causes, default)
+
+
+def batch_problem(evidence, expected):
+    found, wanted, clean, restored = evidence.get("batch"), *(expected[name] for name in ("batch", "clean", "restored"))
+    if isinstance(found, str) and found.endswith("of shape (3,)"):
+        return f"a batch of 3 images gave 3 numbers, expected one ({wanted:.2f} dB): take the mean over the images"
+    each = decibels(mse(restored, clean, (1, 2, 3)))
+    causes = [
+        (
+            decibels(mse(restored, clean)),
+            "that is the PSNR of the common MSE; take the PSNR of each image, then the mean",
+        ),
+        (each.sum(), "that is the sum over the images; take the mean"),
+        (each[0], "that is the first image alone"),
+        (np.median(each), "that is the median of the images; take the mean"),
+    ]
+    default = "take the MSE of each image, its PSNR, and the mean over the images last"
+    return wrong_decibels("a batch of 3 images", found, wanted, causes, default)
+
+
+def border_problem(evidence, expected):
+    wanted, restored, clean = expected["border"], expected["framed"], expected["clean"][0]
+    causes = [
+        (decibels(mse(restored, clean)), "the border is still in it; hand `border` on to `comparable`"),
+        (decibels(mse(restored[:, 4:-4, 4:-4], clean[:, 4:-4, 4:-4])), "is the border shaved twice?"),
+        (decibels(mse(restored[:, 2:, 2:], clean[:, 2:, 2:])), "the border goes at all four sides"),
+    ]
+    default = "leave out `border` pixels at each of the four sides"
+    return wrong_decibels("an image with a bad frame, border=2", evidence.get("border"), wanted, causes, default)
+
+
+def equal_problem(evidence, expected):
+    found = evidence.get("equal")
+    if agrees(found, math.inf):
+        return None
+    if isinstance(found, str) and found.startswith(("ZeroDivisionError", "ValueError: math domain")):
+        return f"two equal images raised {found[:60]}: their MSE is 0; torch.log10 would give infinity, as expected"
+    cause = "is something small added to the MSE?" if agrees(found, found) else "what is log10(1 / 0)?"
+    strange = trouble(found, "psnr of two equal images", "infinity")
+    return strange or f"two equal images gave {found:.2f} dB, expected infinity: {cause}"
+
+
+def others_problem(evidence, expected):
+    default = "the number of colours and images should not matter; is one of them written as a fixed number?"
+    return wrong_decibels("two grey images, border=3", evidence.get("others"), expected["others"], [], default)
+
+
+PSNR = Exercise(
+    name="psnr",
+    lesson="00_welcome",
+    answer="psnr",
+    reference="course_utils.metrics:psnr",
+    probe=probe_psnr,
+    claims=(
+        claim("pixels that are all wrong by 0.1 give 20 dB", even_problem, points=2),
+        claim("the range is 1, whatever the image holds", one_problem),
+        claim("the PSNR of a batch is the mean of its images' PSNR", batch_problem, points=2),
+        claim("`border` pixels are left out at each side", border_problem),
+        claim("two equal images have infinite PSNR", equal_problem),
+        claim("the same holds for grey images of another size", others_problem, hidden=True),
+    ),
+    hints=(
+        "`comparable` gives two batches, (N, C, H, W). How far are they apart at each pixel, and on average?",
+        "Square the difference and take the mean over all axes but the first: that is one MSE for each image. Then "
+        "comes the formula, with torch.log10, and the mean over the images last.",
+        "mse = (restored - clean).square().mean(dim=(1, 2, 3)), and then return "
+        "(10 * torch.log10(...)).mean().item() with the right thing in place of the dots.",
+    ),
+)
+
+EXERCISES = (PSNR,)

@@ -1,0 +1,256 @@
+"""The check in the notebook: four outcomes apart, nothing disturbed, nothing hidden told, the lesson goes on."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import course_utils as cu
+from course_utils.exercises import Claim, Exercise, exercises, find, probing
+from course_utils.files import CourseError
+from course_utils.grading import notebook as module
+from course_utils.grading.judge import examine, undisturbed
+
+
+def double(x):
+    return 2 * x
+
+
+def probe(answer, rng):
+    evidence = {}
+    x = int(rng.integers(1, 100))
+    probing.ask(evidence, "double", lambda: answer(x))
+    probing.ask(evidence, "of nothing", lambda: answer(0))
+    return evidence
+
+
+TOY = Exercise(
+    name="toy",
+    lesson="00_welcome",
+    answer="double",
+    reference=f"{__name__}:double",
+    probe=probe,
+    claims=(
+        Claim("doubles", lambda e, x: e["double"] == x["double"], lambda e, x: f"{e['double']} came, a sum?", points=2),
+        Claim("keeps 0", lambda e, x: e["of nothing"] == 0, lambda e, x: f"0 became {e['of nothing']}"),
+        Claim("is secret", lambda e, x: False, lambda e, x: "SECRET SENTENCE", points=3, hidden=True),
+    ),
+    hints=("Think of two.", "Twice the <b>number</b>."),
+)
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    monkeypatch.setattr(module, "find", lambda name: {"toy": TOY}.get(name) or find(name))
+    monkeypatch.setattr(module, "exercises", lambda: {"toy": TOY})
+    return tmp_path / "progress.json"
+
+
+def raises(x):
+    return x + undefined  # noqa: F821
+
+
+def unwritten(x):
+    raise NotImplementedError
+
+
+# The four outcomes
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "points"),
+    [
+        (lambda x: x + x, "holds", 3),
+        (lambda x: x + 2, "does not hold", 0),
+        (lambda x: 3 * x, "does not hold", 1),
+        (raises, "raised", 0),
+        (unwritten, "not attempted", 0),
+        (lambda x: "two", "does not hold", 0),
+        (lambda: 1, "raised", 0),
+    ],
+)
+def test_outcomes_are_told_apart(answer, outcome, points):
+    verdict = examine(TOY, answer)
+    assert (verdict.outcome, verdict.points, verdict.remaining) == (outcome, points, 1)
+
+
+def test_a_right_answer_is_handed_on(toy, capsys):
+    mine = lambda x: 2 * x
+    assert cu.check("toy", mine) is mine
+    said = capsys.readouterr().out
+    assert "double: right, 3 of 3 points." in said and "goes on with your double. Grading checks 1 claim more." in said
+
+
+@pytest.mark.parametrize("answer", [raises, unwritten, lambda x: 3 * x])
+def test_for_any_other_the_lesson_goes_on_with_the_reference(toy, capsys, answer):
+    assert cu.check("toy", answer)(21) == 42
+    assert "goes on with the course's own double" in capsys.readouterr().out
+
+
+def test_a_wrong_answer_is_told_what_came(toy, capsys):
+    cu.check("toy", lambda x: 3 * x)
+    said = capsys.readouterr().out
+    assert "double: not right yet, 1 of 3 points." in said and "came, a sum?" in said and "yes  keeps 0" in said
+
+
+def test_an_error_names_the_students_line(toy, capsys):
+    cu.check("toy", raises)
+    said = capsys.readouterr().out
+    assert "NameError: name 'undefined' is not defined, in line" in said and "return x + undefined" in said
+    assert "Traceback" not in said  # folded away; the terminal leaves it out
+
+
+def test_hidden_claims_are_counted_and_never_told(toy, capsys):
+    for answer in (lambda x: 2 * x, lambda x: 3 * x, raises, unwritten):
+        report = module.Report(TOY, examine(TOY, answer))
+        assert (
+            "SECRET" not in repr(report) + report._repr_html_() and "secret" not in repr(report) + report._repr_html_()
+        )
+    assert "all passed" not in repr(module.Report(TOY, examine(TOY, double))).lower()
+
+
+def test_what_an_answer_prints_is_folded(toy, capsys):
+    def talks(x):
+        print("<script>hello</script>")
+        return 3 * x
+
+    verdict = examine(TOY, talks)
+    assert capsys.readouterr().out == "" and "hello" in verdict.printed
+    html = module.Report(TOY, verdict)._repr_html_()
+    assert "<script>" not in html and "<details><summary>What it printed" in html
+
+
+def test_the_same_answer_gets_the_same_verdict():
+    assert examine(TOY, raises).results == examine(TOY, raises).results
+
+
+def test_an_interruption_gets_through():
+    def never_ends(x):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        examine(TOY, never_ends)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), RecursionError("deep"), MemoryError()])
+def test_whatever_is_raised_is_a_verdict(error):
+    def fails(x):
+        raise error
+
+    assert examine(TOY, fails).outcome == "raised"
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("answer", [None, 3.0, torch.zeros(2), "psnr"])
+def test_what_is_no_function_is_named(answer):
+    with pytest.raises(CourseError, match=r"check\('psnr', ...\) takes psnr itself, not a .*no brackets"):
+        cu.check("psnr", answer)
+
+
+@pytest.mark.parametrize("function", [lambda: cu.check("pnsr", double), lambda: cu.hint("pnsr")])
+def test_an_unknown_exercise_is_named(function):
+    with pytest.raises(CourseError, match="no exercise 'pnsr'; there are psnr, "):
+        function()
+
+
+# Nothing is disturbed
+
+
+def test_nothing_outside_changes():
+    def vandal(x):
+        np.random.seed(1), random.seed(1), torch.manual_seed(1)
+        torch.set_grad_enabled(False), torch.set_default_dtype(torch.float64), torch.set_num_threads(1)
+        warnings.simplefilter("error"), os.chdir("/"), sys.stdout.write("x")
+        return 2 * x
+
+    def look():
+        seeds = (random.getstate(), torch.get_rng_state().tolist(), np.random.get_state()[1].tolist())
+        modes = (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads())
+        return seeds, modes, os.getcwd(), list(warnings.filters), sys.stdout
+
+    before = look()
+    assert examine(TOY, vandal).outcome == "holds"
+    assert look() == before
+
+
+def test_matplotlib_keeps_its_settings():
+    import matplotlib
+
+    size = matplotlib.rcParams["font.size"]
+    with undisturbed():
+        matplotlib.rcParams["font.size"] = size + 5
+    assert matplotlib.rcParams["font.size"] == size
+
+
+# Attempts, hints, progress
+
+
+def test_attempts_are_kept(toy, capsys):
+    for answer in (unwritten, raises, lambda x: 3 * x, double, raises):
+        cu.check("toy", answer)
+    assert json.loads(toy.read_text()) == {"toy": {"attempts": 4, "best": 3, "outcome": "holds"}}
+    assert "toy" in repr(cu.progress()) and "right" in repr(cu.progress()) and "3 of 3" in repr(cu.progress())
+    assert cu.progress()._repr_html_().count("<tr>") == 2
+
+
+def test_hints_come_one_at_a_time(toy, capsys):
+    shown = []
+    for _ in range(3):
+        cu.hint("toy")
+        shown.append(capsys.readouterr().out)
+    assert "Hint 1 of 2: Think of two." in shown[0] and "Hint 2" not in shown[0]
+    assert "Hint 2 of 2" in shown[1] and shown[2] == shown[1]
+    assert "&lt;b&gt;" in module.Hints(TOY, 2)._repr_html_()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"toy": 3}', "\udcff"])
+def test_a_broken_file_of_attempts_does_no_harm(toy, capsys, content):
+    toy.write_text(content, errors="surrogateescape")
+    cu.check("toy", double)
+    assert json.loads(toy.read_text())["toy"]["outcome"] == "holds"
+
+
+def test_a_check_works_where_nothing_can_be_written(toy, capsys, monkeypatch):
+    def full(path):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(module, "atomic", full)
+    assert cu.check("toy", double) is double
+
+
+# In a notebook and in a terminal
+
+
+def test_in_ipython_it_is_drawn(tmp_path):
+    code = """
+        import course_utils as cu
+        from IPython.testing.globalipapp import start_ipython
+        shell = start_ipython()
+        import IPython.core.displaypub as publisher
+        shown = []
+        shell.display_formatter.active_types = ["text/plain", "text/html"]  # as a notebook asks for both
+        shell.display_pub.publish = lambda data, **rest: shown.append(data)
+        cu.check("psnr", lambda *a, **k: 1 / 0)
+        html, plain = shown[0]["text/html"], shown[0]["text/plain"]
+        assert "ZeroDivisionError" in html and "raised" in plain and len(shown) == 1, shown
+    """
+    environment = os.environ | {"COURSE_HOME": str(tmp_path), "IPYTHONDIR": str(tmp_path / "ipython")}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_every_exercise_has_hints_and_claims():
+    for exercise in exercises().values():
+        assert len(exercise.hints) >= 3 and len(exercise.claims) >= 3
+        assert any(not claim.hidden for claim in exercise.claims)
