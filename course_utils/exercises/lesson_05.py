@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from course_utils.exercises import Exercise
-from course_utils.exercises.lesson_00 import (
+from course_utils.exercises.probing import (
     agrees,
     array,
     ask,

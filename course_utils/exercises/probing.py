@@ -1,29 +1,68 @@
-"""What probes share: asking an answer one thing at a time, so that one failure does not hide the rest."""
+"""What probes and claims of all lessons share.
+
+A probe asks its questions one by one with `ask`, within `undisturbed`, so that one failure does not hide the rest. A
+claim is one function, `problem(evidence, expected)`: None where the claim holds, otherwise the sentence for the
+student. Evidence is never trusted: it may lack keys, hold NaN, or texts in place of numbers.
+"""
 
 import contextlib
+import random
 from contextvars import ContextVar
 
+import numpy as np
+
+from course_utils.exercises import Claim
+
 _raised = ContextVar("raised", default=None)
+LONGEST_SENTENCE = 199  # characters
+LARGEST_ARRAY = 100_000  # values
+
+
+# --- For probes ---
+
+
+@contextlib.contextmanager
+def undisturbed(rng):
+    """Ask within: random numbers begin at a state that rng chooses, and settings of PyTorch at their defaults.
+
+    Afterwards everything is as it was: the random numbers of Python, NumPy and PyTorch, grad mode, dtype, threads.
+    """
+    import torch
+
+    seed, threads, dtype = int(rng.integers(2**32)), torch.get_num_threads(), torch.get_default_dtype()
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.default_generator.manual_seed(seed)
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+            torch.set_default_dtype(dtype)
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
 
 
 def ask(evidence, name, question):
-    """evidence[name] = question(), or "TypeError: ..." if it raises.
+    """Note under `name` what a question brings back, or its error as a text, "TypeError: ...".
 
-    NotImplementedError gets through: it means that the exercise was not attempted.
+    A dict is noted value by value, as "name: key". NotImplementedError goes through: the answer is not written yet.
     """
     try:
-        evidence[name] = question()
+        found = question()
     except NotImplementedError:
         raise
     except (Exception, SystemExit) as error:
-        note(error)
-        evidence[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def note(error):
-    """Tell who listens (see `noting`) what an answer raised."""
-    if (listener := _raised.get()) is not None:
-        listener.append(error)
+        if (listener := _raised.get()) is not None:
+            listener.append(error)
+        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    if isinstance(found, dict):
+        evidence.update({f"{name}: {key}": value for key, value in found.items()})
+    else:
+        evidence[name] = found
 
 
 @contextlib.contextmanager
@@ -34,3 +73,88 @@ def noting():
         yield _raised.get()
     finally:
         _raised.reset(token)
+
+
+def ask_for_error(evidence, name, question):
+    """The same where an error may be the right answer: it is not told to the student as one of theirs."""
+    with noting():
+        ask(evidence, name, question)
+
+
+def described(value):
+    """What came back in place of what was expected, as a text: "returned None", "returned a Tensor of shape (3,)"."""
+    if value is None:
+        return "returned None"
+    name = type(value).__name__
+    shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+    return f"returned {'an' if name[0] in 'aeiou' else 'a'} {name}{shape}"[:100]
+
+
+def number(value):
+    """A Python number from a number, or from an array or tensor that holds one; of anything else the description."""
+    single = value.detach().cpu().numpy() if hasattr(value, "detach") else value
+    if getattr(single, "size", None) == 1 and hasattr(single, "item"):
+        single = single.item()
+    if isinstance(single, int) and abs(single) < 2**53:
+        return int(single)
+    return float(single) if isinstance(single, int | float) else described(value)
+
+
+def array(value):
+    """A NumPy array of numbers from a tensor or an array; of anything else, or of too much, the description."""
+    found = value.detach().cpu().numpy() if hasattr(value, "detach") else value
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub" or found.size > LARGEST_ARRAY:
+        return described(value)
+    return np.array(found)
+
+
+# --- For claims ---
+
+
+def claim(text, problem, points=1, hidden=False):
+    """A claim made of one function: problem(evidence, expected) is None where it holds, or the sentence if not."""
+
+    def found(evidence, expected):
+        try:
+            with np.errstate(all="ignore"):
+                return problem(evidence, expected)
+        except Exception:  # evidence may be anything, and what cannot be judged does not hold
+            return f"what came back cannot be judged; expected is that {text}"
+
+    def otherwise(evidence, expected):
+        sentence = " ".join(str(found(evidence, expected)).split())
+        return sentence if len(sentence) <= LONGEST_SENTENCE else sentence[: LONGEST_SENTENCE - 1] + "…"
+
+    return Claim(text, lambda evidence, expected: found(evidence, expected) is None, otherwise, points, hidden)
+
+
+def agrees(found, wanted, rtol=1e-4, atol=1e-5):
+    """Whether two numbers or arrays of one shape agree; rtol goes by the largest value. NaN and texts never agree."""
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    if found.dtype.kind not in "fiub" or wanted.dtype.kind not in "fiub" or found.shape != wanted.shape:
+        return False
+    found, wanted = found.astype(np.float64), wanted.astype(np.float64)
+    finite = np.abs(wanted[np.isfinite(wanted)])
+    room = atol + rtol * finite.max() if finite.size else atol
+    return bool(np.all((found == wanted) | (np.abs(found - wanted) <= room)))
+
+
+def trouble(value, call, kind):
+    """The sentence where no number or array came from a call: nothing, something else or an error. Otherwise None."""
+    if value is None:
+        return f"{call}: there is nothing to check; {kind} is expected"
+    if not isinstance(value, str):
+        return None
+    if value.startswith("returned None"):
+        return f"{call} returned nothing (None), expected {kind}: is a `return` missing?"
+    if value.startswith("returned "):
+        return f"{call} {value}; {kind} is expected"
+    return f"{call} raised {value}"
+
+
+def likely(found, causes, default):
+    """The first of the causes, (value that the mistake gives, sentence), whose value came; or the default."""
+    for value, cause in causes:
+        if agrees(found, value, rtol=1e-4, atol=1e-4):
+            return cause
+    return default
