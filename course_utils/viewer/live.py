@@ -76,6 +76,16 @@ export default {
 class CompareWidget(AnyWidget or traitlets.HasTraits):
     """The comparer as a widget: `update` shows new images, and the attributes tell what the reader does.
 
+    A slider that runs a restorer again:
+
+        sigma = ipywidgets.IntSlider(25, 0, 75, description="noise level")
+        live = CompareWidget({"noisy": image, "restored": image, "original": image}, "original", interval=0.1)
+        def again(change):
+            noisy = add_noise(image, sigma.value)
+            live.update({"noisy": noisy, "restored": restore(model, noisy)})
+        sigma.observe(again, "value")
+        ipywidgets.VBox([sigma, live])
+
     Args:
         images, reference, view, mode, caption: as `compare` takes them.
         interval: seconds between two updates at least; of the images that come sooner, the last are shown.

@@ -360,6 +360,18 @@ def test_a_cell_that_keeps_the_loop_busy_is_no_flood_either(live):
     asyncio.run(scenario())
 
 
+def test_a_slider_runs_a_restorer_again(live):
+    import ipywidgets
+
+    clean = images(3, 8, 8)["original"]
+    slider = ipywidgets.IntSlider(25, 0, 75)
+    widget = live.CompareWidget({"noisy": clean, "original": clean}, "original", interval=0)
+    slider.observe(lambda change: widget.update({"noisy": (clean + change.new / 255).clamp(0, 1)}), "value")
+    slider.value = 51
+    assert shows(widget, (clean + 0.2).clamp(0, 1), "noisy")
+    assert ipywidgets.VBox([slider, widget]).children == (slider, widget)
+
+
 def test_a_closed_widget_is_not_shown_again(live):
     problems = []
 
