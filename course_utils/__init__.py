@@ -22,9 +22,9 @@ _EXPORTS = {
     "show_batch": "course_utils.viewer",
     "plot_history": "course_utils.viewer",
     "plot_metrics": "course_utils.viewer",
-    "check": "course_utils.grading",
-    "hint": "course_utils.grading",
-    "progress": "course_utils.grading",
+    "check": "course_utils.grading.notebook",
+    "hint": "course_utils.grading.notebook",
+    "progress": "course_utils.grading.notebook",
 }
 _MODULES = (
     "checkpoints",

@@ -1,13 +1,21 @@
 """What probes and claims of all lessons share.
 
-A probe asks its questions one by one with `ask`, within `undisturbed`, so that one failure does not hide the rest. A
-claim is one function, `problem(evidence, expected)`: None where the claim holds, otherwise the sentence for the
-student. Evidence is never trusted: it may lack keys, hold NaN, or texts in place of numbers.
+A probe asks its questions one by one with `ask`, within `undisturbed`, so that one failure does not hide the rest;
+`collect` runs it where the answer lives. A claim is one function, `problem(evidence, expected)`: None where the claim
+holds, otherwise the sentence for the student. Evidence is never trusted: it may lack keys, hold NaN, or texts in place
+of numbers.
 """
 
 import contextlib
+import io
+import linecache
+import os
 import random
+import sys
+import traceback
+import warnings
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +24,112 @@ from course_utils.exercises import Claim
 _raised = ContextVar("raised", default=None)
 LONGEST_SENTENCE = 199  # characters
 LARGEST_ARRAY = 100_000  # values
+LONGEST_PRINT = 2000  # characters
+
+
+# --- Where the answer lives ---
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a probe brought back: plain data, to be judged elsewhere.
+
+    Attributes:
+        evidence: {name: array, number or text}.
+        attempted: False if the answer raised NotImplementedError.
+        error: the first thing raised, in a line; `where`: the student's line; `trace`: the whole traceback.
+        printed: the beginning of what the answer printed.
+    """
+
+    evidence: dict
+    attempted: bool = True
+    error: str = ""
+    where: str = ""
+    trace: str = ""
+    printed: str = ""
+
+
+def collect(probe, answer, rng):
+    """Run a probe; nothing outside the answer's own doing changes.
+
+    Returns:
+        Findings; whatever the answer raises is part of them, except KeyboardInterrupt.
+    """
+    evidence, attempted = {}, True
+    with _as_before(), _quiet() as printed, noting() as raised:
+        try:
+            evidence = probe(answer, rng)
+        except NotImplementedError:
+            attempted = False
+        except (Exception, SystemExit) as error:
+            raised.insert(0, error)
+    about = _about(raised[0]) if raised else {}
+    return Findings(evidence, attempted, printed=printed.text, **about)
+
+
+class _Printed(io.TextIOBase):
+    """Keeps the beginning of what is printed."""
+
+    text = ""
+
+    def write(self, text):
+        self.text += text[: LONGEST_PRINT - len(self.text)]
+        return len(text)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """No warning and nothing printed gets out; yields what is printed."""
+    printed = _Printed()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield printed
+
+
+@contextlib.contextmanager
+def _as_before():
+    """Give back seeds, grad mode, default dtype, threads, matplotlib settings and folder."""
+    keep = [(random.setstate, random.getstate()), (os.chdir, os.getcwd()), (np.random.set_state, np.random.get_state())]
+    if torch := sys.modules.get("torch"):
+        keep.append((torch.set_rng_state, torch.get_rng_state()))
+        keep.append((torch.set_grad_enabled, torch.is_grad_enabled()))
+        keep.append((torch.set_default_dtype, torch.get_default_dtype()))
+        keep.append((torch.set_num_threads, torch.get_num_threads()))
+    if matplotlib := sys.modules.get("matplotlib"):
+        keep.append((matplotlib.rcParams.update, matplotlib.rcParams.copy()))
+    try:
+        yield
+    finally:
+        for restore, value in keep:
+            restore(value)
+
+
+def _about(error):
+    """The error in a line, the student's line that raised it, and the traceback."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_students(frame.filename)]
+    where = ""
+    if frames:
+        last = frames[-1]
+        line = (last.line or linecache.getline(last.filename, last.lineno)).strip()
+        named = not os.path.isabs(last.filename) and not last.filename.startswith("<")  # by the grader
+        place = f"line {last.lineno} of {last.filename if named else 'the cell'}"
+        where = f"{place}: {line}" if line else place
+    text = " ".join(str(error).split())[:300]
+    trace = "".join(traceback.format_exception(error))[-6000:]
+    return {
+        "error": f"{type(error).__name__}: {text}" if text else type(error).__name__,
+        "where": where,
+        "trace": trace,
+    }
+
+
+def _is_students(filename):
+    """Is this a cell or a file of the student's, and not of the kit, a library or Python itself?"""
+    kit = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    library = any(
+        part in filename for part in ("site-packages", "dist-packages", "<frozen", f"{os.sep}lib{os.sep}python")
+    )
+    return not library and not os.path.abspath(filename).startswith(kit + os.sep)
 
 
 # --- For probes ---
@@ -29,21 +143,13 @@ def undisturbed(rng):
     """
     import torch
 
-    seed, threads, dtype = int(rng.integers(2**32)), torch.get_num_threads(), torch.get_default_dtype()
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+    seed = int(rng.integers(2**32))
+    with _as_before(), torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
         random.seed(seed)
         np.random.seed(seed)
         torch.default_generator.manual_seed(seed)
         torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.set_default_dtype(dtype)
-            if torch.get_num_threads() != threads:
-                torch.set_num_threads(threads)
+        yield
 
 
 def ask(evidence, name, question):

@@ -1,5 +1,1 @@
-"""Is an answer right? The check in the notebook, with hints and a table of what has been done."""
-
-from course_utils.grading.notebook import check, hint, progress
-
-__all__ = ["check", "hint", "progress"]
+"""Is an answer right? `notebook` checks while a student works, `classes` grades what a class has handed in."""

@@ -16,7 +16,7 @@ import course_utils as cu
 from course_utils.exercises import Claim, Exercise, exercises, find, probing
 from course_utils.files import CourseError
 from course_utils.grading import notebook as module
-from course_utils.grading.judge import examine, undisturbed
+from course_utils.grading.judge import examine
 
 
 def double(x):
@@ -186,9 +186,12 @@ def test_nothing_outside_changes():
 def test_matplotlib_keeps_its_settings():
     import matplotlib
 
-    size = matplotlib.rcParams["font.size"]
-    with undisturbed():
+    def vandal(x):
         matplotlib.rcParams["font.size"] = size + 5
+        return 2 * x
+
+    size = matplotlib.rcParams["font.size"]
+    assert examine(TOY, vandal).outcome == "holds"
     assert matplotlib.rcParams["font.size"] == size
 
 
