@@ -12,6 +12,7 @@ EXAMPLES = """examples:
   course train --data pages --out runs/first        train; the same line again goes on where it stopped
   course restore scan.png --model runs/first/best.safetensors --out restored
   course lessons run 05_dncnn --solution --out html
+  course grade submissions --out marks              grade a class: records, gradebook, a page for each student
   course doctor                                     what to do when something does not work
 """
 
@@ -129,6 +130,57 @@ def _lessons_run(options):
         )
 
 
+def _grade(options):
+    from course_utils.grading import classes
+
+    names = ("lesson", "seed", "jobs", "resume", "insecure", "dask", "one", "seconds")
+    classes.grade(options.submissions, options.out, **{name: getattr(options, name) for name in names})
+    print(classes.report(options.out))
+    print(f"\n{options.out / 'index.html'}")
+
+
+def _export_nbgrader(options):
+    from course_utils.grading import export
+
+    print(export.nbgrader_assignment(options.lesson, options.out))
+
+
+def _export_gradescope(options):
+    from course_utils.grading import export
+
+    print(export.gradescope_autograder(options.lesson, options.out, insecure=options.insecure))
+
+
+def _export_results(options):
+    import json
+
+    from course_utils.files import atomic
+    from course_utils.grading.platforms import gradescope_results
+    from course_utils.grading.records import read_records
+
+    records = read_records(options.graded)
+    if len(records) != 1:
+        raise CourseError(f"{options.graded} has {len(records)} records; Gradescope takes one: grade with --one")
+    with atomic(options.out) as temporary:
+        temporary.write_text(json.dumps(gradescope_results(records[0])), encoding="utf-8")
+
+
+def _export_canvas(options):
+    from course_utils.grading.platforms import fill_canvas
+    from course_utils.grading.records import read_records
+
+    print(fill_canvas(read_records(options.graded), options.export, options.out, options.assignment, options.scale))
+
+
+def _export_moodle(options):
+    from course_utils.grading.platforms import fill_moodle
+    from course_utils.grading.records import read_records
+
+    columns = dict(pair.partition("=")[::2] for pair in options.column)
+    records = read_records(options.graded)
+    print(fill_moodle(records, options.worksheet, options.out, options.scale, options.comments, columns))
+
+
 def _doctor(options):
     from course_utils import doctor
 
@@ -160,6 +212,8 @@ def _parser():
     demo.add_argument("--out", type=_folder, default=Path("runs/demo"), help="folder for what it makes (%(default)s)")
     demo.add_argument("--seed", type=int, default=0)
     _add_lessons(_group(commands, "lessons", "list, build and run the lessons (in a clone of the repository)"))
+    _add_grade(_command(commands, "grade", _grade, "grade what a class has handed in"))
+    _add_export(_group(commands, "export", "for other systems: nbgrader, Gradescope, Canvas, Moodle"))
     _command(commands, "doctor", _doctor, "look at this installation, and say what to do")
     return parser
 
@@ -234,6 +288,56 @@ def _add_lessons(commands):
     run.add_argument("--out", type=_folder, default=Path("runs/lessons"), help="folder for the pages (%(default)s)")
     run.add_argument("--solution", action="store_true", help="with every exercise filled in")
     run.add_argument("--profile", choices=("test", "cpu", "gpu"), help="budget (default: by the device)")
+
+
+def _add_grade(grade):
+    grade.epilog = "example:\n  course grade submissions.zip --out marks --lesson 05_dncnn"
+    grade.add_argument(
+        "submissions",
+        type=Path,
+        help="a folder for each student, notebooks, nbgrader's submitted/, a download from Canvas or Moodle, a zip",
+    )
+    grade.add_argument("--out", type=_folder, required=True, help="folder for records, gradebook and feedback")
+    grade.add_argument("--lesson", help="grade the exercises of this lesson (default: of all)")
+    grade.add_argument("--seed", help="repeat a run with its seed, kept in OUT/run.json (default: a new secret one)")
+    grade.add_argument("--jobs", type=_whole(1), help="submissions at a time (default: as many as processors)")
+    grade.add_argument("--seconds", type=_whole(1), default=10, help="for each answer (%(default)s)")
+    grade.add_argument(
+        "--resume", action="store_true", help="go on with the run in OUT; what is new or changed is graded"
+    )
+    grade.add_argument(
+        "--insecure", action="store_true", help="grade even without a sandbox; marks are not to be trusted"
+    )
+    grade.add_argument("--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler grade")
+    grade.add_argument("--one", action="store_true", help="all files are one submission, as Gradescope hands them over")
+
+
+def _add_export(commands):
+    nbgrader = _command(commands, "nbgrader", _export_nbgrader, "a lesson as an assignment of nbgrader")
+    nbgrader.add_argument("lesson")
+    nbgrader.add_argument("--out", type=_folder, required=True, help="folder of the nbgrader course")
+    gradescope = _command(commands, "gradescope", _export_gradescope, "an autograder for Gradescope, autograder.zip")
+    gradescope.add_argument("lesson")
+    gradescope.add_argument("--out", type=Path, default=Path("autograder.zip"), help="the file (%(default)s)")
+    gradescope.add_argument("--insecure", action="store_true", help="grade even where no sandbox can be had")
+    results = _command(commands, "gradescope-results", _export_results, "one record as Gradescope's results.json")
+    canvas = _command(commands, "canvas", _export_canvas, "fill in the gradebook exported from Canvas")
+    moodle = _command(commands, "moodle", _export_moodle, "fill in the grading worksheet of Moodle")
+    for command in (results, canvas, moodle):
+        command.add_argument("graded", type=Path, help="the folder that `course grade` wrote")
+    canvas.add_argument("--export", type=Path, required=True, help="the file that Canvas exported")
+    canvas.add_argument("--assignment", help="part of the name of its column, or its number")
+    moodle.add_argument("--worksheet", type=Path, required=True, help="the file that Moodle let you download")
+    moodle.add_argument("--comments", action="store_true", help="fill in the feedback comments too")
+    moodle.add_argument(
+        "--column", action="append", default=[], metavar="grade=Bewertung", help="the name of a column in your language"
+    )
+    for command in (canvas, moodle):
+        command.add_argument(
+            "--no-scale", dest="scale", action="store_false", help="the points as they are, whatever the most is there"
+        )
+    for command, name in ((results, "results.json"), (canvas, "canvas.csv"), (moodle, "moodle.csv")):
+        command.add_argument("--out", type=Path, default=Path(name), help="the file to write (%(default)s)")
 
 
 def _folder(text):

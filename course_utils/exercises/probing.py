@@ -58,13 +58,22 @@ def collect(probe, answer, rng):
     evidence, attempted = {}, True
     with _as_before(), _quiet() as printed, noting() as raised:
         try:
-            evidence = probe(answer, rng)
+            evidence = {str(name): _plain(value) for name, value in probe(answer, rng).items()}
         except NotImplementedError:
             attempted = False
         except (Exception, SystemExit) as error:
             raised.insert(0, error)
     about = _about(raised[0]) if raised else {}
     return Findings(evidence, attempted, printed=printed.text, **about)
+
+
+def _plain(value):
+    """A number, text or array as it is; of anything else the description, so that no object crosses a border."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" and value.dtype.itemsize <= 8:
+        return np.array(value, value.dtype.newbyteorder("="), order="C", subok=False)
+    return value if type(value) in (int, float, bool, str) else described(value)
 
 
 class _Printed(io.TextIOBase):

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from course_utils.files import atomic
-from course_utils.grading.gradebook import UNTRUSTED, checked, checked_all, decimal, one_line, readable
+from course_utils.grading.records import UNTRUSTED, checked, checked_all, decimal, one_line, readable
 
 HEADS = {
     "holds": "right",

@@ -11,20 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from course_utils.files import CourseError
-from course_utils.grading.gradebook import (
-    MOODLE,
-    checked,
-    fill_canvas,
-    fill_moodle,
-    gradescope_results,
-    one_line,
-    read_records,
-    read_times,
-    readable,
-    summary,
-    write_gradebook,
-    write_nbgrader,
-)
+from course_utils.grading.gradebook import summary, write_gradebook
+from course_utils.grading.platforms import MOODLE, fill_canvas, fill_moodle, gradescope_results, write_nbgrader
+from course_utils.grading.records import checked, one_line, read_records, read_times, readable
 
 ATTACKS = [
     "<script>alert(1)</script>",

@@ -1,0 +1,305 @@
+"""The inside of the sandbox: a process that imports torch once, and has a child of its own for each answer.
+
+    python -m course_utils.grading.inside RUNG KITS SCRATCH HIDDEN...
+
+Started by `sandbox.Sandbox`, from a folder in which no reference, claim or seed exists. It reads jobs from its standard
+input and writes what came of them to its standard output; it never looks into what a child brings. The child locks
+itself in before it touches what was handed in. What it brings is data of known kinds (`pack`), and may be forged: that
+gains nothing, since it is judged elsewhere against values which no process in here has.
+"""
+
+import ast
+import gc
+import json
+import linecache
+import os
+import select
+import shutil
+import signal
+import struct
+import sys
+import sysconfig
+import time
+import types
+from importlib import import_module
+
+from course_utils.exercises.probing import collect
+from course_utils.grading import isolation, reading
+
+RUNGS = ("namespaces", "landlock", "rlimits")  # from the strongest down
+HEAD = struct.Struct(">II")  # lengths of the header, JSON, and of the bytes after it
+LONGEST = 16 * 2**20  # bytes that a child may bring
+MEMORY, FILE_SIZE, SCRATCH_SIZE = 2 * 2**30, 16 * 2**20, 64 * 2**20  # bytes
+LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+
+
+# --- Data across the border ---
+
+
+def pack(header, arrays=None):
+    """One message: a dict as JSON, then arrays as safetensors."""
+    from safetensors.numpy import save
+
+    text = json.dumps(header).encode()
+    blob = save(arrays) if arrays else b""
+    return HEAD.pack(len(text), len(blob)) + text + blob
+
+
+def send(pipe, header, blob=b""):
+    """Write one message, a dict and bytes."""
+    text = json.dumps(header).encode()
+    pipe.write(HEAD.pack(len(text), len(blob)) + text + blob)
+    pipe.flush()
+
+
+def receive(pipe):
+    """(header, bytes) of the next message.
+
+    Raises:
+        EOFError: nobody is at the other end any more.
+    """
+    lengths = pipe.read(HEAD.size)
+    if len(lengths) < HEAD.size:
+        raise EOFError
+    text, blob = HEAD.unpack(lengths)
+    return json.loads(pipe.read(text)), pipe.read(blob)
+
+
+# --- In the child: untrusted from here on ---
+
+
+def read(job, blob):
+    """What was handed in: see `reading.read`."""
+    files, start = [], 0
+    for name, size in job["files"]:
+        files.append((name, blob[start : start + size]))
+        start += size
+    return pack(reading.read(files, job["answers"]))
+
+
+def probe(job, blob):
+    """Define the answer, ask it, and pack what was found out."""
+    import numpy as np
+
+    import_module("course_utils").__path__[:] = [os.path.join(job["kit"], "course_utils")]
+    asks = getattr(import_module("probe_of_answer"), job["probe"])
+    findings = collect(lambda answer, rng: asks(defined(job), rng), None, np.random.default_rng(int(job["stream"], 16)))
+    arrays = {name: value for name, value in findings.evidence.items() if isinstance(value, np.ndarray)}
+    plain = {name: value for name, value in findings.evidence.items() if name not in arrays}
+    said = {name: getattr(findings, name) for name in ("attempted", "error", "where", "trace", "printed")}
+    return pack({"evidence": plain, **said}, {name: np.ascontiguousarray(value) for name, value in arrays.items()})
+
+
+def defined(job):
+    """Run the statements that define the answer, each program in a module of its own; returns the answer."""
+    for label, source in job["cells"].items():
+        linecache.cache[label] = (len(source), None, source.splitlines(keepends=True), label)
+    bodies = {label: ast.parse(source).body for label, source in job["cells"].items()}
+    answers = {}
+    for program in job["programs"]:
+        module = sys.modules["__main__"] = types.ModuleType("__main__")
+        vars(module).update(answers)
+        if "reference" in program:
+            place, _, symbol = program["reference"].partition(":")
+            answers[program["answer"]] = getattr(import_module(place), symbol)
+            continue
+        for label, index in program["statements"]:
+            statement = ast.Module([bodies[label][index]], [])
+            exec(compile(statement, label, "exec", dont_inherit=True), vars(module))
+        answers[program["answer"]] = vars(module).get(program["answer"])
+    answer, name = answers[job["programs"][-1]["answer"]], job["programs"][-1]["answer"]
+    if not callable(answer):
+        raise TypeError(f"{name} is a {type(answer).__name__}; a function or class is expected")
+    return answer
+
+
+def confine(job, rung, paths, scratch):
+    """Give up everything that an answer has no business with."""
+    os.chdir(scratch)
+    null = os.open("/dev/null", os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    isolation.prctl(isolation.DIE_WITH_PARENT, signal.SIGKILL)
+    isolation.become_nobody()
+    isolation.prctl(isolation.DIE_WITH_PARENT, signal.SIGKILL)  # a change of user forgets it
+    isolation.limit(int(job["seconds"]) + 1, MEMORY, FILE_SIZE)
+    if rung != "rlimits":
+        readable = [*paths, job["kit"]] if "kit" in job else paths
+        isolation.landlock(readable, [scratch, *DEVICES])
+        isolation.seccomp()
+
+
+def child(job, blob, pipe, *place):
+    """Do the job, locked in, and end."""
+    try:
+        confine(job, *place)
+        if "kit" in job:
+            sys.path.insert(0, job["kit"])
+        message = {"read": read, "probe": probe}[job["do"]](job, blob)
+        while message:
+            message = message[os.write(pipe, message) :]
+    finally:
+        os._exit(0)
+
+
+# --- Around the child ---
+
+
+def paths_to_read(hidden):
+    """What an answer may read: Python and the libraries, without what is hidden."""
+    roots = {os.path.realpath(path) for path in (*LIBRARIES, sysconfig.get_path("stdlib"), *sys.path) if path}
+    roots.add(os.path.join(sys.base_prefix, "lib"))
+    inner = {root for root in roots if any(root.startswith(other.rstrip("/") + "/") for other in roots)}
+    return [path for root in sorted(roots - inner) for path in isolation.outside(root, set(hidden))]
+
+
+def wait_for(pid, pipe, seconds):
+    """(how it ended, bytes): read what a child brings until it ends, brings too much, or takes too long."""
+    brought, deadline = bytearray(), time.monotonic() + seconds
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([pipe], [], [], left)[0]:
+            end = "time"
+            break
+        part = os.read(pipe, 2**20)
+        brought += part
+        if not part or len(brought) > LONGEST:
+            end = "flood" if part else "done"
+            break
+    if end != "done":
+        os.kill(pid, signal.SIGKILL)
+        return end, b""
+    return _ended(pid, deadline), bytes(brought)
+
+
+def _ended(pid, deadline):
+    """How a child ended that closed its pipe: "done", or the signal; one that stays is killed."""
+    process = os.pidfd_open(pid)
+    ended = select.select([process], [], [], max(0, deadline - time.monotonic()))[0]
+    os.close(process)
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+        return "time"
+    status = os.waitpid(pid, 0)[1]
+    return "done" if os.WIFEXITED(status) else signal.Signals(os.WTERMSIG(status)).name
+
+
+def kill_all():
+    """No process that came from a child remains; each that loses its parent becomes ours."""
+    while True:
+        try:
+            if os.getpid() == 1:
+                os.kill(-1, signal.SIGKILL)
+            else:
+                for pid in _children():
+                    os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        try:
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.0005)
+
+
+def _children():
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def empty(scratch, rung):
+    """Nothing that an earlier answer wrote is left."""
+    if rung == "namespaces":
+        return isolation.fresh_folder(scratch, SCRATCH_SIZE)
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.makedirs(scratch, exist_ok=True)
+    os.chmod(scratch, 0o777)
+
+
+def serve(jobs, results, rung, paths, scratch):
+    """Do one job after the other until nobody asks any more."""
+    while True:
+        try:
+            job, blob = receive(jobs)
+        except EOFError:
+            return
+        empty(scratch, rung)
+        start = time.monotonic()
+        out, into = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.closerange(3, into)
+            os.closerange(into + 1, 256)
+            child(job, blob, into, rung, paths, scratch)
+        os.close(into)
+        end, brought = wait_for(pid, out, job["seconds"])
+        os.close(out)
+        kill_all()
+        send(results, {"end": end, "seconds": time.monotonic() - start}, brought)
+
+
+def climb(wanted):
+    """The rung to work on: the strongest that this machine allows, or the one wanted.
+
+    Returns:
+        (rung, pid): pid is that of the process which goes on within namespaces, or 0.
+
+    Raises:
+        isolation.Unavailable: it does not allow the one wanted.
+    """
+    if wanted == "rlimits":
+        return wanted, 0
+    if not isolation.landlock_version():
+        raise isolation.Unavailable("this kernel has no Landlock (Linux 5.13 and later have it)")
+    if wanted in ("namespaces", "best"):
+        try:
+            isolation.enter_namespaces()
+            return "namespaces", os.fork()
+        except OSError:
+            if wanted == "namespaces":
+                raise
+    return "landlock", 0
+
+
+def _has_kit(path):
+    """Is this a clone of the kit, which has the references?"""
+    return os.path.isdir(os.path.join(path, "course_utils"))
+
+
+def main(wanted, kits, scratch, *hidden):
+    """Import what most answers need, step down, say on which rung, and serve."""
+    import cv2  # noqa: F401
+    import numpy.random  # noqa: F401
+    import PIL.Image  # noqa: F401
+    import safetensors.numpy  # noqa: F401
+    import torch
+
+    jobs, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0), os.dup2(null, 1)
+    torch.set_num_threads(1)
+    base = os.path.join(kits, "base")
+    try:
+        rung, pid = climb(wanted)
+        if pid:
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
+        if rung == "namespaces":
+            isolation.prctl(isolation.DIE_WITH_PARENT, signal.SIGKILL)
+            isolation.mount_read_only()
+        isolation.prctl(isolation.SUBREAPER, 1)
+        sys.path[:] = [path for path in sys.path if path.endswith("-packages") or not _has_kit(path) or path == base]
+        paths = [*paths_to_read([*hidden, kits]), base]
+    except OSError as error:
+        send(results, {"error": str(error)})
+        return
+    os.environ.update(TMPDIR=scratch, HOME=scratch)
+    gc.collect()
+    gc.freeze()
+    send(results, {"rung": rung})
+    serve(jobs, results, rung, paths, scratch)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
