@@ -10,28 +10,35 @@ from course_utils.exercises.probing import agrees, ask, claim, likely, number, t
 # --- psnr ---
 
 
+PAIRS = 16  # of images: half of them are two equal ones
+
+
 def probe_psnr(answer, rng):
-    """Ask for the PSNR of an even error, an image, a batch, an image with a bad frame, two equal images, grey ones."""
+    """Ask for the PSNR of two even errors, an image, a batch, an image with a bad frame, pairs of images, grey ones."""
     import torch
 
     clean = rng.uniform(0.2, 0.7, (3, 3, 12, 10))
-    spread = np.array([0.02, 0.06, 0.15]).reshape(3, 1, 1, 1) * np.array([0.4, 1, 1.5]).reshape(
-        3, 1, 1
-    )  # image, colour
-    restored = clean + 0.03 + spread * rng.standard_normal(clean.shape)
+    strengths = rng.uniform(0.6, 1.4, 5)  # many decibels apart, so that no number is likely
+    spread = np.outer([0.02, 0.06, 0.15] * strengths[:3], [0.4, 1, 1.5]).reshape(3, 3, 1, 1)  # image, colour
+    restored = clean + 0.03 * strengths[3] + spread * rng.standard_normal(clean.shape)
     framed = 1 - clean[0]
-    framed[:, 2:-2, 2:-2] = clean[0, :, 2:-2, 2:-2] + 0.04 * rng.standard_normal((3, 8, 6))
-    grey = rng.uniform(0, 1, (2, 2, 1, 13, 17))
+    framed[:, 2:-2, 2:-2] = clean[0, :, 2:-2, 2:-2] + 0.04 * strengths[3] * rng.standard_normal((3, 8, 6))
+    grey = rng.uniform(0, strengths[4] / 1.4, (2, 2, 1, 13, 17))
     images = {"clean": clean, "restored": restored, "framed": framed, "grey": grey}
     evidence = {name: np.clip(image, 0, 1).astype(np.float32) for name, image in images.items()}
+    evidence["error"] = float(rng.uniform(0.15, 0.45))
+    equal = rng.permutation(PAIRS) < PAIRS // 2  # which ones nobody knows beforehand
     with undisturbed(rng):
         clean, restored, framed, grey = (torch.from_numpy(evidence[name].copy()) for name in images)
-        even = torch.full((3, 8, 8), 0.6), torch.full((3, 8, 8), 0.5)
-        ask(evidence, "even", lambda: number(answer(*even)))
+        flat = torch.full((3, 8, 8), 0.5)
+        ask(evidence, "even", lambda: number(answer(flat + 0.1, flat)))
+        ask(evidence, "even too", lambda: number(answer(flat + evidence["error"], flat)))
         ask(evidence, "one", lambda: number(answer(restored[1], clean[1])))
         ask(evidence, "batch", lambda: number(answer(restored, clean)))
         ask(evidence, "border", lambda: number(answer(framed, clean[0], border=2)))
-        ask(evidence, "equal", lambda: number(answer(clean[2], clean[2].clone())))
+        for i in range(PAIRS):
+            other = clean[2].clone() if equal[i] else restored[2]
+            ask(evidence, f"pair {i}", lambda other=other: number(answer(other, clean[2])))
         ask(evidence, "others", lambda: number(answer(grey[0], grey[1], border=3)))
     return evidence
 
@@ -55,7 +62,12 @@ def wrong_decibels(what, found, wanted, causes, default):
 
 
 def even_problem(evidence, expected):
-    wanted = expected["even"]
+    other = expected["error"]
+    return _even_problem(evidence, expected, "even", 0.1) or _even_problem(evidence, expected, "even too", other)
+
+
+def _even_problem(evidence, expected, name, error):
+    wanted = expected[name]
     causes = [
         (wanted + 20 * math.log10(255), "is the largest value taken to be 255? Images here go from 0 to 1"),
         (wanted * math.log(10), "is it the natural logarithm? Decibels take the one to base 10, log10"),
@@ -64,12 +76,12 @@ def even_problem(evidence, expected):
         (2 * wanted, "20 · log10 goes with the root of the MSE; with the MSE itself it is 10 · log10"),
         (wanted / 2, "are the differences squared, and is no root taken of the MSE?"),
         (wanted / 10, "is the factor 10 missing?"),
-        (0.01, "that is the MSE itself; the PSNR is 10 * log10(1 / MSE)"),
+        (error**2, "that is the MSE itself; the PSNR is 10 * log10(1 / MSE)"),
         (math.inf, "is the variance taken? An error that is the same everywhere is an error too"),
-        (decibels(0.01 * 192), "are the squares summed up? MSE is their mean"),
+        (decibels(error**2 * 192), "are the squares summed up? MSE is their mean"),
     ]
     default = "is it 10 * log10(1 / MSE), with the mean of the squared differences?"
-    return wrong_decibels("an error of 0.1 everywhere", evidence.get("even"), wanted, causes, default)
+    return wrong_decibels(f"an error of {error:.3g} everywhere", evidence.get(name), wanted, causes, default)
 
 
 def one_problem(evidence, expected):
@@ -121,14 +133,31 @@ def border_problem(evidence, expected):
 
 
 def equal_problem(evidence, expected):
-    found = evidence.get("equal")
+    pairs = [(evidence.get(f"pair {i}"), math.isinf(expected[f"pair {i}"])) for i in range(PAIRS)]
+    for found, equal in pairs:
+        sentence = _infinity_problem(found) if equal else _finite_problem(found)
+        if sentence:
+            return sentence
+    return None
+
+
+def _finite_problem(found):
+    if isinstance(found, int | float) and math.isfinite(found):
+        return None
+    strange = trouble(found, "psnr of two images that differ", "one number")
+    return strange or f"two images that differ gave {found:.2f} dB, expected less than infinity: what is their MSE?"
+
+
+def _infinity_problem(found):
     if agrees(found, math.inf):
         return None
     if isinstance(found, str) and found.startswith(("ZeroDivisionError", "ValueError: math domain")):
         return f"two equal images raised {found[:60]}: their MSE is 0; torch.log10 would give infinity, as expected"
-    cause = "is something small added to the MSE?" if agrees(found, found) else "what is log10(1 / 0)?"
     strange = trouble(found, "psnr of two equal images", "infinity")
-    return strange or f"two equal images gave {found:.2f} dB, expected infinity: {cause}"
+    if strange:
+        return strange
+    cause = "is something small added to the MSE?" if math.isfinite(found) else "what is log10(1 / 0)?"
+    return f"two equal images gave {found:.2f} dB, expected infinity: {cause}"
 
 
 def others_problem(evidence, expected):

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import math
 import re
 import tempfile
 from pathlib import Path, PurePath
@@ -26,15 +27,17 @@ from course_utils.exercises.probing import (
 
 # --- match_pairs ---
 
+LONGEST_LIST = 1000  # characters
+
 
 def probe_match_pairs(answer, rng):
     """Ask for the pairs of small folders of empty files: whole ones, and ones where an image has no partner."""
-    stems = [f"{number:04}" for number in rng.choice(10_000, 9, replace=False)]
+    stems = [f"{number:06}" for number in rng.choice(10**6, 9, replace=False)]
     alone, last = sorted(stems)[4], sorted(stems)[8]  # in the middle, and behind all others
     first = stems[0]
     evidence = {"alone": alone, "last": last}
     folders = {
-        # A folder lists 0031.left.png before 0031.png, but 0031.jpg before 0031.left.jpg.
+        # A folder lists 000031.left.png before 000031.png, but 000031.jpg before 000031.left.jpg.
         "by name": ([*stems[:4], f"{first}.left"], [*stems[:4], f"{first}.left"]),
         "in order": (stems, stems),
         "original alone": (stems, [stem for stem in stems if stem != alone]),
@@ -59,7 +62,7 @@ def _touch(folder, stems, suffix):
 
 
 def _pairs_as_text(pairs):
-    """A list of pairs of paths as "[clean/0031.png scan/0031.jpg, ...]"; of anything else the description."""
+    """A list of pairs of paths as "[clean/000031.png scan/000031.jpg, ...]"; of anything else the description."""
     if not isinstance(pairs, list | tuple):
         return described(pairs)
     lines = []
@@ -67,7 +70,7 @@ def _pairs_as_text(pairs):
         if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(path, PurePath) for path in pair):
             return f"returned a {type(pairs).__name__} that holds {str(pair)[:60]}"
         lines.append(" ".join(f"{path.parent.name}/{path.name}" for path in pair))
-    return f"[{', '.join(lines)}]"
+    return f"[{', '.join(lines)[: LONGEST_LIST - 2]}]"
 
 
 def _listed(text, call):
@@ -75,6 +78,8 @@ def _listed(text, call):
     if not isinstance(text, str) or not text.startswith("["):
         kind = "a list of (clean path, scan path)"
         return None, trouble(text, call, kind) or f"{call}: nothing to check; {kind} is expected"
+    if len(text) > LONGEST_LIST:
+        return None, f"{call} returned names of {len(text):,} characters in all; they are short in these folders"
     return [tuple(line.split(" ")) for line in text[1:-1].split(", ") if line], None
 
 
@@ -115,7 +120,7 @@ def _alone_problem(folder, what, stem, advice):
         if not isinstance(found, str):
             return trouble(found, f"match_pairs with {what}", "a CourseError") or f"{found}: expected a CourseError"
         if found.startswith("CourseError:"):
-            if expected[stem] in found:
+            if expected[stem] in found[:300]:  # a longer text could name all there are
                 return None
             return f"the error for {what} does not name the file, {expected[stem]}; it says: {found[13:90]}"
         if found.startswith("KeyError"):
@@ -123,7 +128,7 @@ def _alone_problem(folder, what, stem, advice):
                 f"{what} raised {found[:60]}, expected a CourseError: ask whether the stem is there before you take it"
             )
         if found.startswith("["):
-            pairs = found.count(",") + 1
+            pairs = found[:LONGEST_LIST].count(",") + 1
             return f"{what} raised no error, and {pairs} pairs came; expected a CourseError: {advice}"
         return f"{what} raised {found[:90]}; expected a CourseError that names the file"
 
@@ -170,36 +175,39 @@ MATCH_PAIRS = Exercise(
 
 
 def probe_random_patch(answer, rng):
-    """Draw many patches of two small images whose pixels say where they stand: red the row, green the column."""
+    """Draw many patches of small images that say where each pixel stands, in a code that rng chooses."""
     height, size = int(rng.integers(7, 10)), int(rng.integers(4, 6))
     width = height + int(rng.integers(2, 4))
     seeds = [int(seed) for seed in rng.integers(2**32, size=3)]
-    pair, square = _places_as_pixels(height, width), _places_as_pixels(height, height)
-    grey = [image[..., :1] * 16 + image[..., 1:2] for image in _places_as_pixels(width, height)]
-    evidence = {"height": height, "width": width, "size": size}
+    code = rng.permutation(256).astype(np.uint8)[: height * width].reshape(height, width)
+    marks = rng.permutation(256).astype(np.uint8)[:2]
+    pair, grey = [_coded(code, mark) for mark in marks], [_read_only(code.T[..., None])] * 2
+    square = [image[:, :height] for image in pair]
+    evidence = {"code": code, "grey code": code.T, "marks": marks}
     with undisturbed(rng):
         generator = np.random.default_rng(seeds[0])
         before = str(generator.bit_generator.state)
         ask(evidence, "patches", lambda: _patches(answer, pair, size, generator, 300))
         evidence["rng was used"] = int(str(generator.bit_generator.state) != before)
         again = np.random.default_rng(seeds[0])
-        ask(evidence, "again", lambda: _patches(answer, pair, size, again, 40))
+        ask(evidence, "again", lambda: _patches(answer, pair, size, again, 20))
         generator = np.random.default_rng(seeds[1])
-        ask(evidence, "straight", lambda: _patches(answer, pair, size, generator, 60, augment=False))
+        ask(evidence, "straight", lambda: _patches(answer, pair, size, generator, 40, augment=False))
         ask(evidence, "whole", lambda: _patches(answer, square, height, generator, 4))
         ask_for_error(evidence, "too large", lambda: _patches(answer, pair, height + 1, generator, 1))
         generator = np.random.default_rng(seeds[2])
-        ask(evidence, "grey", lambda: _patches(answer, grey, size, generator, 300))
+        ask(evidence, "grey", lambda: _patches(answer, grey, size, generator, 200))
     return evidence
 
 
-def _places_as_pixels(height, width):
-    """(degraded, clean), uint8 (height, width, 3): row, column, and in blue which of the two images it is."""
-    rows, columns = np.mgrid[:height, :width]
-    pair = [np.stack([rows, columns, np.full_like(rows, blue)], axis=-1).astype(np.uint8) for blue in (200, 100)]
-    for image in pair:
-        image.flags.writeable = False  # as the images of PairedPatches
-    return pair
+def _coded(code, mark):
+    """An image, uint8 (height, width, 3): red and green hold the code of the place, blue says which image it is."""
+    return _read_only(np.stack([code, code, np.full_like(code, mark)], axis=-1))
+
+
+def _read_only(image):
+    image.flags.writeable = False  # as the images of PairedPatches
+    return image
 
 
 def _patches(answer, pair, size, rng, count, **options):
@@ -224,67 +232,71 @@ def _patches(answer, pair, size, rng, count, **options):
     return np.array(taken)
 
 
-def _where(patches):
+def _where(patches, code):
     """(top, left, 2 * turns + mirror) of each patch: (count, 2, size, size, C) -> (count, 2, 3); -1 for no window."""
-    patches = np.asarray(patches).astype(np.int64)
-    if patches.shape[-1] == 1:  # row * 16 + column
-        patches = np.concatenate([patches // 16, patches % 16], axis=-1)
-    size = patches.shape[2]
-    rows, columns = np.mgrid[:size, :size]
+    row_of, column_of = np.full((2, 256), -99)
+    row_of[code], column_of[code] = np.indices(code.shape)
+    places = row_of[patches[..., 0]], column_of[patches[..., :2][..., -1]]  # red and green, or grey and grey
+    own_rows, own_columns = np.indices(patches.shape[2:4])
     found = np.full((*patches.shape[:2], 3), -1)
     for kind in range(8):
-        turned = patches[:, :, :, ::-1] if kind % 2 else patches
-        straight = np.rot90(turned, -(kind // 2), axes=(2, 3))
-        top, left = straight[..., :1, :1, 0], straight[..., :1, :1, 1]  # (count, 2, 1, 1)
-        fits = ((straight[..., 0] == top + rows) & (straight[..., 1] == left + columns)).all(axis=(2, 3))
-        place = np.stack([top[..., 0, 0], left[..., 0, 0], np.full(fits.shape, kind)], axis=-1)
-        found[fits] = place[fits]
+        turned = [place[..., ::-1] if kind % 2 else place for place in places]
+        rows, columns = (np.rot90(place, -(kind // 2), axes=(2, 3)) for place in turned)
+        top, left = rows[..., :1, :1], columns[..., :1, :1]  # (count, 2, 1, 1)
+        fits = ((rows == top + own_rows) & (columns == left + own_columns)).all(axis=(2, 3))
+        found[fits] = np.stack([top[..., 0, 0], left[..., 0, 0], np.full(fits.shape, kind)], axis=-1)[fits]
     return found
 
 
-def _no_patches(evidence, name, call="random_patch"):
-    """The sentence if under this name there are no patches, otherwise None."""
-    found = evidence.get(name)
-    if isinstance(found, np.ndarray) and found.ndim == 5:
+def _windows_of(evidence, expected, name, call="random_patch"):
+    """(where the patches of this name stand, as of `_where`, None), or (None, the sentence if they are none)."""
+    found, wanted = evidence.get(name), expected[name]
+    if not isinstance(found, np.ndarray):
+        kind = "two patches (degraded, clean)"
+        return None, _size_trouble(found, name, call) or trouble(found, call, kind) or f"{call}: {kind} are expected"
+    if found.shape != wanted.shape:
+        return None, f"the patches have the shape {found.shape[2:]}, expected {wanted.shape[2:]}"
+    if found.dtype != np.uint8:
+        return None, f"the patches are {found.dtype}, expected uint8: the pixels themselves, not changed"
+    where = _where(found, expected["grey code" if name == "grey" else "code"])
+    strange = int((where < 0).any(axis=(1, 2)).sum())
+    if strange:
+        what = f"{strange} of {len(found)} patches are no window of their image, turned or mirrored"
+        return None, f"{what}: are pixels moved, or is a size or a channel a fixed number?"
+    return where, None
+
+
+def _size_trouble(found, name, call):
+    """The sentence for patches that are too small, or None."""
+    if not isinstance(found, str) or not found.startswith("returned patches of down to"):
         return None
-    if isinstance(found, str) and found.startswith("returned patches of down to"):
-        cause = "top is one of height - size + 1 numbers, left one of width - size + 1"
-        rows, columns, size, _ = re.findall(r"\d+", found)
-        if name == "straight" and rows != columns == size:
-            cause = "are height and width taken for each other? The shape is (height, width, channels)"
-        return f"{call} {found}: {cause}"
-    return trouble(found, call, "two patches (degraded, clean)") or f"{call}: two patches are expected"
+    rows, columns, size, _ = re.findall(r"\d+", found[:100])
+    cause = "top is one of height - size + 1 numbers, left one of width - size + 1"
+    if name == "straight" and rows != columns == size:
+        cause = "are height and width taken for each other? The shape is (height, width, channels)"
+    return f"{call} {found}: {cause}"
 
 
 def form_problem(evidence, expected):
     for name in ("straight", "patches"):
-        sentence = _no_patches(evidence, name)
+        _, sentence = _windows_of(evidence, expected, name)
         if sentence:
             return sentence
-    patches, wanted = evidence["patches"], expected["patches"]
-    if patches.shape != wanted.shape:
-        return f"the patches have the shape {patches.shape[2:]}, expected {wanted.shape[2:]}"
-    if patches.dtype != np.uint8:
-        return f"the patches are {patches.dtype}, expected uint8: the pixels themselves, not changed"
-    if (patches[:, 0, ..., 2] == 100).all() and (patches[:, 1, ..., 2] == 200).all():
+    blue = evidence["patches"][..., 2]
+    degraded, clean = expected["marks"]
+    if (blue[:, 0] == clean).all() and (blue[:, 1] == degraded).all():
         return "the first patch is of the original, expected is the degraded one first: return (degraded, clean)"
-    if not ((patches[:, 0, ..., 2] == 200).all() and (patches[:, 1, ..., 2] == 100).all()):
+    if not ((blue[:, 0] == degraded).all() and (blue[:, 1] == clean).all()):
         return "pixels of the one image came in the patch of the other, or changed: expected (degraded, clean)"
-    strange = int((_where(patches) < 0).any(axis=(1, 2)).sum())
-    if strange:
-        return (
-            f"{strange} of {len(patches)} patches are no window of their image, turned or mirrored: are pixels moved?"
-        )
     return None
 
 
 def window_problem(evidence, expected):
-    sentence = _no_patches(evidence, "patches")
+    where, sentence = _windows_of(evidence, expected, "patches")
     if sentence:
         return sentence
-    where = _where(evidence["patches"])
     differ = (where[:, 0, :2] != where[:, 1, :2]).any(axis=1)
-    if not differ.any() and (where >= 0).all() and len(where) == len(expected["patches"]):
+    if not differ.any():
         return None
     example = where[int(differ.argmax())]
     places = " and ".join(f"row {top}, column {left}" for top, left, _ in example)
@@ -294,15 +306,14 @@ def window_problem(evidence, expected):
 
 
 def turn_problem(evidence, expected):
-    sentence = _no_patches(evidence, "patches")
+    where, sentence = _windows_of(evidence, expected, "patches")
     if sentence:
         return sentence
-    where = _where(evidence["patches"])
-    (degraded, clean), count = where[..., 2].T, len(where)
+    degraded, clean = where[..., 2].T
     differ = degraded != clean
-    if not differ.any() and (where >= 0).all() and count == len(expected["patches"]):
+    if not differ.any():
         return None
-    start = f"{differ.sum()} of {count} pairs are turned or mirrored in two ways"
+    start = f"{differ.sum()} of {len(where)} pairs are turned or mirrored in two ways"
     if (clean == 0).all():
         return f"{start}: only the degraded image is turned, the original never"
     if (degraded == 0).all():
@@ -313,12 +324,12 @@ def turn_problem(evidence, expected):
 
 
 def everywhere_problem(evidence, expected):
-    sentence = _no_patches(evidence, "patches")
+    where, sentence = _windows_of(evidence, expected, "patches")
     if sentence:
         return sentence
-    tops, lefts, kinds = (set(values.tolist()) for values in _where(evidence["patches"])[:, 0].T)
-    rows, columns = expected["height"] - expected["size"] + 1, expected["width"] - expected["size"] + 1
-    count = len(expected["patches"])
+    tops, lefts, kinds = (set(values.tolist()) for values in where[:, 0].T)
+    rows, columns = (side - expected["patches"].shape[2] + 1 for side in expected["code"].shape)
+    count = len(where)
     if len(tops) == 1 and len(lefts) == 1:
         return f"all {count} patches begin at row {min(tops)}, column {min(lefts)}: the window should be drawn from rng"
     if tops == set(range(rows - 1)) or lefts == set(range(columns - 1)):
@@ -330,11 +341,11 @@ def everywhere_problem(evidence, expected):
         )
     if kinds != set(range(8)):
         return _missing_kinds(kinds, count)
-    return _fitting_problem(evidence)
+    return _fitting_problem(evidence, expected)
 
 
-def _fitting_problem(evidence):
-    sentence = _no_patches(evidence, "whole", "random_patch of an image that is exactly one patch")
+def _fitting_problem(evidence, expected):
+    _, sentence = _windows_of(evidence, expected, "whole", "random_patch of an image that is exactly one patch")
     found = evidence.get("too large")
     if sentence or (isinstance(found, str) and not found.startswith("returned")):
         return sentence  # None; any error will do where nothing fits
@@ -354,12 +365,11 @@ def _missing_kinds(kinds, count):
 
 
 def straight_problem(evidence, expected):
-    sentence = _no_patches(evidence, "straight", "random_patch with augment=False")
+    where, sentence = _windows_of(evidence, expected, "straight", "random_patch with augment=False")
     if sentence:
         return sentence
-    where = _where(evidence["straight"])
     turned = int((where[..., 2] != 0).any(axis=1).sum())
-    if turned == 0 and len(where) == len(expected["straight"]):
+    if turned == 0:
         return None
     return (
         f"with augment=False {turned} of {len(where)} pairs are turned or mirrored, expected none: is `augment` asked?"
@@ -368,29 +378,24 @@ def straight_problem(evidence, expected):
 
 def chance_problem(evidence, expected):
     for name in ("patches", "again"):
-        sentence = _no_patches(evidence, name)
+        _, sentence = _windows_of(evidence, expected, name)
         if sentence:
             return sentence
     first, again = evidence["patches"], evidence["again"]
-    same = len(again) == len(expected["again"]) and np.array_equal(first[: len(again)], again)
-    used = evidence.get("rng was used") == 1
-    if same and used:
-        return None
-    if not used:
+    if evidence.get("rng was used") != 1:
         return "nothing was drawn from rng: take rng.integers, not `random`, `np.random` or a generator of your own"
+    if np.array_equal(first[: len(again)], again):
+        return None
     return "one state of rng gave two different patches: some chance comes from `random` or `np.random`, not from rng"
 
 
 def grey_problem(evidence, expected):
-    sentence = _no_patches(evidence, "grey", "random_patch of grey images")
+    where, sentence = _windows_of(evidence, expected, "grey")
     if sentence:
-        return sentence
-    where = _where(evidence["grey"])
-    if evidence["grey"].shape != expected["grey"].shape or (where < 0).any():
-        return "patches of tall grey images (H, W, 1) are no windows of theirs: is a size or a channel a fixed number?"
+        return f"tall grey images (H, W, 1): {sentence}"
     if (where[:, 0] != where[:, 1]).any():
         return "with tall grey images (H, W, 1) the two patches are cut or turned differently"
-    wanted = _where(expected["grey"])
+    wanted = _where(expected["grey"], expected["grey code"])
     if all(set(where[:, 0, i].tolist()) == set(wanted[:, 0, i].tolist()) for i in range(3)):
         return None
     return "with tall grey images (H, W, 1) some windows or turns never come up: are height and width in their places?"
@@ -427,38 +432,51 @@ RANDOM_PATCH = Exercise(
 
 
 def probe_dncnn(answer, rng):
-    """Count parameters, look at a new network, and compare one with weights from rng: R(y), restore, statistics."""
+    """Look at networks of any size, at a new one, and at one with weights from rng: R(y), restore, statistics."""
     import torch
 
     seed = int(rng.integers(2**32))
     image = rng.uniform(0, 1, (2, 3, 14, 13)).astype(np.float32)
     grey_image = rng.uniform(0, 1, (1, 1, 15, 16)).astype(np.float32)
     evidence = {"image": image}
+    any_sizes = [_any_size(rng, batch_norm) for batch_norm in (False, True)]
     colour = lambda: answer(depth=4, width=6)
     small = lambda: answer(channels=1, depth=5, width=6, batch_norm=False)
     with undisturbed(rng), torch.no_grad():
         y, grey = torch.from_numpy(image.copy()), torch.from_numpy(grey_image)
         ask(evidence, "parameters", lambda: _count(answer()))
-        ask(evidence, "parameters of a small one", lambda: _count(small()))
-        ask(evidence, "at the start", lambda: _largest(colour().eval()(y)))
+        for i, arguments in enumerate(any_sizes):
+            _ask_about_size(evidence, i, lambda arguments=arguments: answer(**arguments))
+        ask(evidence, "at the start", lambda: _largest(colour().eval()(y), beside=image.mean()))
         ask(evidence, "layers", lambda: " ".join(_short_name(layer) for layer in _layers_at_work(colour(), y))[:300])
         ask(evidence, "noise", lambda: array(_filled(colour(), y, seed)(y.clone())))
         ask(evidence, "restored", lambda: array(_filled(colour(), y, seed).restore(y.clone())))
         ask(evidence, "statistics", lambda: _learn_statistics(_filled(colour(), y, seed), y))
-        ask(evidence, "config", lambda: json.dumps(dict(small().config), sort_keys=True, default=str)[:300])
-        ask(evidence, "radius", lambda: number(small().receptive_radius))
         ask(evidence, "grey noise", lambda: array(_filled(small(), grey, seed)(grey.clone())))
         ask(evidence, "grey restored", lambda: array(_filled(small(), grey, seed).restore(grey.clone())))
     return evidence
+
+
+def _any_size(rng, batch_norm):
+    """Arguments of DnCNN; not for RGB images, and not of the usual depth and width."""
+    channels, depth, width = (int(value) for value in (rng.choice([1, 2, 4, 5]), *rng.integers(4, [9, 16])))
+    return {"channels": channels, "depth": depth, "width": width, "batch_norm": batch_norm}
+
+
+def _ask_about_size(evidence, i, network):
+    ask(evidence, f"parameters {i}", lambda: _count(network()))
+    ask(evidence, f"config {i}", lambda: json.dumps(dict(network().config), sort_keys=True, default=str)[:300])
+    ask(evidence, f"radius {i}", lambda: number(network().receptive_radius))
 
 
 def _count(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _largest(output):
+def _largest(output, beside):
+    """The largest value, on top of a number that is known from this image alone: 0 would be too easy to guess."""
     values = array(output)
-    return float(np.abs(values).max()) if isinstance(values, np.ndarray) else values
+    return float(beside) + float(np.abs(values).max()) if isinstance(values, np.ndarray) else values
 
 
 def _short_name(layer):
@@ -539,24 +557,36 @@ def parameters_problem(evidence, expected):
     if not agrees(found, wanted, rtol=0, atol=0):
         cause = COUNTS.get(found - wanted, "are the kernels 3 x 3, the maps 64 and the layers 17?")
         return f"DnCNN() has {found:,} parameters, expected {wanted:,}: {cause}"
-    found, wanted = (each.get("parameters of a small one") for each in (evidence, expected))
-    asked = "DnCNN(channels=1, depth=5, width=6, batch_norm=False)"
+    return _any_size_problem(evidence, expected, 0) or _any_size_problem(evidence, expected, 1)
+
+
+def _any_size_problem(evidence, expected, i):
+    found, wanted = evidence.get(f"parameters {i}"), expected[f"parameters {i}"]
     if agrees(found, wanted, rtol=0, atol=0):
         return None
-    causes = [(wanted + 36, "is batch_norm ignored?"), (wanted + 2 * 6 * 9 * 2 + 2, "is `channels` ignored?")]
+    arguments = json.loads(expected[f"config {i}"])
+    channels, depth, width, batch_norm = (arguments[name] for name in ("channels", "depth", "width", "batch_norm"))
+    norms = (depth - 2) * 2 * width
+    causes = [
+        (wanted - norms if batch_norm else wanted + norms, "is batch_norm ignored?"),
+        (wanted + (3 - channels) * (2 * 9 * width + 1), "is `channels` ignored?"),
+    ]
     cause = likely(found, causes, "is one of the four a fixed number in your code?")
+    asked = f"DnCNN(channels={channels}, depth={depth}, width={width}, batch_norm={batch_norm})"
     return trouble(found, asked, "a network") or f"{asked} has {found:,} parameters, expected {wanted:,}: {cause}"
 
 
 def start_problem(evidence, expected):
-    found = evidence.get("at the start")
-    if agrees(found, 0, rtol=0, atol=1e-12):
+    found, nothing = evidence.get("at the start"), expected["at the start"]
+    if agrees(found, nothing, rtol=0, atol=1e-12):
         return None
     strange = trouble(found, "a new DnCNN", "R(y)")
+    if strange:
+        return strange
     cause = "start the weights and the bias of the last convolution at zero, with nn.init.zeros_"
-    if agrees(found, expected["image"].max()):
+    if agrees(found - nothing, expected["image"].max()):
         cause = "`forward` gives the image, and not the noise; only `restore` subtracts"
-    return strange or f"a new network predicts noise of up to {found:.3g}, expected 0: {cause}"
+    return f"a new network predicts noise of up to {found - nothing:.3g}, expected 0: {cause}"
 
 
 def noise_problem(evidence, expected, name="noise"):
@@ -595,7 +625,11 @@ def restore_problem(evidence, expected):
     strange = trouble(restored, "restore", "the image without its noise") or trouble(noise, "forward", "R(y)")
     if strange:
         return strange
-    if agrees(restored, image - noise):
+    if noise.shape != image.shape:
+        return f"R(y) has the shape {noise.shape}, the image {image.shape}: get R(y) right, then look again"
+    if restored.shape != image.shape:
+        return f"restore gives the shape {restored.shape}, expected {image.shape}: return y - self(y)"
+    if agrees(restored.astype(np.float64) + noise, image):  # not restored with image - noise: that is easy to drown
         return None
     causes = [
         (image + noise, "that is y + R(y): the noise is added once more; subtract it"),
@@ -604,8 +638,6 @@ def restore_problem(evidence, expected):
         (np.clip(image - noise, 0, 1), "it is clipped to [0, 1]; the clipping comes later, in cu.restore"),
     ]
     cause = likely(restored, causes, "return y - self(y)")
-    if restored.shape != image.shape:
-        return f"restore gives the shape {restored.shape}, expected {image.shape}: return y - self(y)"
     return f"restore is off by up to {np.abs(restored - (image - noise)).max():.2g} from y - R(y): {cause}"
 
 
@@ -614,7 +646,7 @@ def statistics_problem(evidence, expected):
         return trouble(evidence.get("statistics"), "a DnCNN in training mode", "R(y)") or "there are no statistics"
     before, after = evidence["statistics: before"], evidence["statistics: after"]
     known, wanted = expected["statistics: before"], expected["statistics: after"]
-    if after.size != wanted.size:
+    if after.shape != wanted.shape or before.shape != wanted.shape:
         kept = after.size // 6
         return f"{kept} layers keep statistics of 6 maps in a network of 4 layers, expected 2: the two in the middle"
     if agrees(before, known) and agrees(after, wanted, rtol=1e-3):
@@ -625,18 +657,23 @@ def statistics_problem(evidence, expected):
 
 
 def settings_problem(evidence, expected):
-    config, radius = evidence.get("config"), evidence.get("radius")
+    return _setting_problem(evidence, expected, 0) or _setting_problem(evidence, expected, 1)
+
+
+def _setting_problem(evidence, expected, i):
+    config, radius = evidence.get(f"config {i}"), evidence.get(f"radius {i}")
     for name, found in (("config", config), ("receptive_radius", radius)):
         if found is None or (isinstance(found, str) and found.startswith("AttributeError") and name in found):
             return f"the network has no attribute `{name}`, which checkpoints and tiling ask for: keep its line"
-    if not agrees(radius, expected["radius"], rtol=0, atol=0):
-        causes = [(11, "that is the width of the whole field"), (17, "is it the default's?"), (4, "count all layers")]
-        cause = likely(radius, causes, "each 3 x 3 convolution looks one pixel further")
+    depth = expected[f"radius {i}"]
+    if not agrees(radius, depth, rtol=0, atol=0):
+        wrong = [(2 * depth + 1, "that is the width of the whole field"), (depth - 1, "count all layers")]
+        cause = likely(radius, [*wrong, (17, "is it the default's?")], "each 3 x 3 convolution looks one pixel further")
         strange = trouble(radius, "receptive_radius", "a whole number")
-        return strange or f"receptive_radius is {radius} for a depth of 5, expected 5: {cause}"
-    if config == expected["config"]:
+        return strange or f"receptive_radius is {radius} for a depth of {depth}, expected {depth}: {cause}"
+    if config == expected[f"config {i}"]:
         return None
-    return f"config is {config[:80]}, expected the four arguments, {expected['config'][:80]}"
+    return f"config is {config[:80]}, expected the four arguments, {expected[f'config {i}'][:80]}"
 
 
 def grey_noise_problem(evidence, expected):
@@ -673,32 +710,37 @@ DNCNN = Exercise(
 # --- residual_loss ---
 
 
+TRIALS = 16  # in half of them the network is right
+
+
 def probe_residual_loss(answer, rng):
-    """Ask for the loss of a network that is right, of one image, of a batch, for its gradient, and of grey images."""
+    """Ask for the loss of networks that are right or not, of one image, of a batch, for a gradient, of grey images."""
     import torch
 
-    shape = (3, 4, 3, 6, 5)
-    noise, clean, error = (
-        rng.uniform(-0.3, 0.4, shape[1:]),
-        rng.uniform(0, 1, shape[1:]),
-        rng.uniform(-0.2, 0.3, shape[1:]),
-    )
+    shape = (4, 3, 6, 5)
+    noise, clean, error = (rng.uniform(*bounds, shape) for bounds in ((-0.3, 0.4), (0, 1), (-0.2, 0.3)))
+    error *= rng.uniform(0.5, 1.5, (4, 1, 1, 1))  # of each image, so that no loss is likely
     inputs = np.stack([noise + error, clean + noise, clean]).astype(np.float32)  # R(y), y, x
-    grey_inputs = rng.uniform(0, 1, (3, 3, 1, 7, 4)).astype(np.float32)
-    evidence = {"inputs": inputs, "grey inputs": grey_inputs}
+    grey_inputs = rng.uniform(0, rng.uniform(0.5, 1), (3, 3, 1, 7, 4)).astype(np.float32)
+    kept = rng.integers(0, 2, shape).astype(np.float32)
+    right = rng.permutation(TRIALS) < TRIALS // 2  # which ones nobody knows beforehand
+    evidence = {"inputs": inputs, "grey inputs": grey_inputs, "kept": kept}
     with undisturbed(rng):
         predicted, degraded, clean = torch.from_numpy(inputs.copy())
-        ask(evidence, "right", lambda: number(answer(degraded - clean, degraded, clean)))
+        for i in range(TRIALS):
+            output = degraded - clean if right[i] else predicted
+            ask(evidence, f"trial {i}", lambda output=output: number(answer(output, degraded, clean)))
         ask(evidence, "one", lambda: number(answer(predicted[:1], degraded[:1], clean[:1])))
         ask(evidence, "batch", lambda: number(answer(predicted, degraded, clean)))
-        ask(evidence, "gradient", lambda: _gradient(answer, predicted, degraded, clean))
+        ask(evidence, "gradient", lambda: _gradient(answer, predicted, degraded, clean, torch.from_numpy(kept)))
         ask(evidence, "grey", lambda: number(answer(*torch.from_numpy(grey_inputs.copy()))))
     return evidence
 
 
-def _gradient(answer, predicted, degraded, clean):
+def _gradient(answer, predicted, degraded, clean, kept):
+    """The gradient of the loss, at the values of R(y) that are kept; 0 at the others."""
     predicted = predicted.clone().requires_grad_()
-    loss = answer(predicted, degraded, clean)
+    loss = answer(predicted * kept, degraded, clean)
     if not hasattr(loss, "backward") or loss.ndim > 0:
         return described(loss)
     if not loss.requires_grad:
@@ -745,12 +787,19 @@ def _loss_problem(name, what, images=4, inputs="inputs"):
 
 
 def right_problem(evidence, expected):
-    found, inputs = evidence.get("right"), expected["inputs"].astype(np.float64)
-    if agrees(found, 0, rtol=0, atol=1e-6):
-        return None
-    strange = trouble(found, "residual_loss", "one number")
-    if strange:
-        return strange
+    for i in range(TRIALS):
+        found, is_right = evidence.get(f"trial {i}"), expected[f"trial {i}"] == 0
+        strange = trouble(found, "residual_loss", "one number")
+        if strange:
+            return strange
+        if is_right and not agrees(found, 0, rtol=0, atol=1e-6):
+            return _loss_of_right_problem(found, expected["inputs"].astype(np.float64))
+        if not is_right and not 1e-6 < abs(float(found)) < math.inf:
+            return f"a network that is wrong has the loss {found:.5g}, expected more than 0: is R(y) in the sum?"
+    return None
+
+
+def _loss_of_right_problem(found, inputs):
     noise = inputs[1] - inputs[2]
     aims = [
         (-noise, "is the sign wrong? What was added is y - x, not x - y"),
@@ -771,8 +820,10 @@ def gradient_problem(evidence, expected):
     strange = trouble(found, "residual_loss", "a scalar tensor")
     if strange:
         return strange
-    if agrees(found, found) and found.shape == wanted.shape and np.abs(found).max() > 0:
-        return None
+    if found.shape == wanted.shape and np.isfinite(found).all():
+        inside, outside = found[expected["kept"] == 1], found[expected["kept"] == 0]
+        if (inside != 0).mean() > 0.5 and not outside.any():
+            return None
     return "the gradient of the loss is zero, NaN or of another shape than R(y): keep R(y) in the sum as it is"
 
 
@@ -803,6 +854,8 @@ RESIDUAL_LOSS = Exercise(
 
 # --- train_step ---
 
+LONGEST_EVENTS = 300  # characters
+
 
 def probe_train_step(answer, rng):
     """Let it teach a small network that notes down what is done with it: one step, three, two with another loss."""
@@ -831,7 +884,7 @@ def _teach(answer, seed, batches, factor=1.0, other=False):
         network.named = named
         loss = _noted_loss(events, named, other)
         value = answer(network, optimizer, degraded, clean, loss=loss, backward=_noted_backward(events, factor))
-    text, mode = " ".join(events)[:300], int(network.training_then)
+    text, mode = " ".join(events)[:LONGEST_EVENTS], seed if network.training_then else 0  # 1 would be easy to guess
     weights, statistics = _weights(network), array(network.layers[1].running_mean)
     with torch.no_grad():
         later = float(_noted_loss([], {}, other)(network.train().layers(degraded), degraded, clean))
@@ -925,34 +978,44 @@ def _weights(network):
     return np.concatenate([array(parameter).ravel() for parameter in network.parameters()])
 
 
-def _step_trouble(evidence, name):
-    """The sentence if under this name there is an error and not what became of a step; otherwise None."""
-    if f"{name}: weights" in evidence:
-        return None
-    return trouble(evidence.get(name), "train_step", "a step") or "train_step: there is nothing to check"
+def _after(name):
+    """Makes a claim's function of one that looks at what became of the steps of this name, where there were some."""
+
+    def decorate(problem):
+        def checked(evidence, expected):
+            weights, wanted = evidence.get(f"{name}: weights"), expected[f"{name}: weights"]
+            if not isinstance(weights, np.ndarray):
+                return trouble(evidence.get(name), "train_step", "a step") or "train_step: there is nothing to check"
+            if weights.shape != wanted.shape:
+                return f"the network has {weights.size:,} weights after the steps, expected {wanted.size:,}"
+            return problem(evidence, expected)
+
+        return checked
+
+    return decorate
 
 
+def _events(evidence, name):
+    return evidence[f"{name}: events"][:LONGEST_EVENTS].replace(", ", ",").split()
+
+
+@_after("one")
 def mode_problem(evidence, expected):
-    strange = _step_trouble(evidence, "one")
-    if strange:
-        return strange
-    if evidence["one: training"] == 1:
+    if agrees(evidence["one: training"], expected["one: training"], rtol=0, atol=0):
         return None
-    if "network" not in evidence["one: events"]:
+    events = _events(evidence, "one")
+    if not any(event.startswith("network") for event in events):
         return "the network was never called: it should be given the degraded batch, model(degraded)"
-    late = "train" in evidence["one: events"].split()
-    cause = "model.train() comes first of all" if late else "is model.train() missing?"
+    cause = "model.train() comes first of all" if "train" in events else "is model.train() missing?"
     return f"the network was in evaluation mode when it saw the batch, expected training mode: {cause}"
 
 
+@_after("one")
 def one_step_problem(evidence, expected):
-    strange = _step_trouble(evidence, "one")
-    if strange:
-        return strange
     found, wanted, before = evidence["one: weights"], expected["one: weights"], expected["one: before"]
     if agrees(found, wanted, atol=1e-6):
         return None
-    events = evidence["one: events"].replace(", ", ",").split()
+    events = _events(evidence, "one")
     if agrees(found, before, atol=1e-9):
         return f"the weights did not move in a step: {_still_cause(events)}"
     if "network(clean)" in events:
@@ -980,10 +1043,8 @@ def _still_cause(events):
     return "do the gradients reach the weights? Keep detach() and no_grad() out of it"
 
 
+@_after("three")
 def three_steps_problem(evidence, expected):
-    strange = _step_trouble(evidence, "three")
-    if strange:
-        return strange
     found, wanted = evidence["three: weights"], expected["three: weights"]
     if agrees(found, wanted, atol=1e-6):
         return None
@@ -994,10 +1055,8 @@ def three_steps_problem(evidence, expected):
     return f"after three steps the weights are off by up to {np.abs(found - wanted).max():.2g}: {cause}"
 
 
+@_after("one")
 def value_problem(evidence, expected):
-    strange = _step_trouble(evidence, "one")
-    if strange:
-        return strange
     found, kind, wanted = evidence["one: value"], evidence["one: kind"], expected["one: value"]
     strange = trouble(found, "train_step", "the loss as a number")
     if strange:
@@ -1013,22 +1072,19 @@ def value_problem(evidence, expected):
     return f"it returned {found:.5g}, expected {wanted:.5g}: {cause}"
 
 
+@_after("half")
 def backward_problem(evidence, expected):
-    strange = _step_trouble(evidence, "half")
-    if strange:
-        return strange
-    if "backward" not in evidence["half: events"].split():
+    if "backward" not in _events(evidence, "half"):
         return "`backward` was not called: value.backward() in place of backward(value) fails with mixed precision"
-    if agrees(evidence["half: weights"], expected["half: weights"], atol=1e-6):
+    found, wanted = evidence["half: weights"], expected["half: weights"]
+    if agrees(found, wanted, atol=1e-6):
         return None
-    off = np.abs(evidence["half: weights"] - expected["half: weights"]).max()
+    off = np.abs(found - wanted).max()
     return f"with a backward that halves the gradients the weights are off by {off:.2g}: are gradients taken twice?"
 
 
+@_after("others")
 def others_problem(evidence, expected):
-    strange = _step_trouble(evidence, "others")
-    if strange:
-        return strange
     names = ("others: weights", "others: statistics", "others: value")
     if all(agrees(evidence.get(name), expected[name]) for name in names):
         return None
@@ -1063,28 +1119,29 @@ TRAIN_STEP = Exercise(
 
 def probe_best_step(answer, rng):
     """Ask for the best step of histories: the best in the middle, first, last or alone, and with several best ones."""
-    evidence = {}
-    every = int(rng.integers(5, 40)) * 10
     best, worst, lowest_loss, other = (int(place) for place in rng.choice(np.arange(1, 8), 4, replace=False))
-    evidence |= {"psnr": 31.5, "place": best, "every": every}
-    evidence |= {"lowest loss": (lowest_loss + 1) * every, "lowest psnr": (worst + 1) * every}
+    several = sorted(int(place) for place in rng.choice(60, 3, replace=False))
     histories = {
-        "middle": _history(rng, every, 9, [best], lowest_loss),
-        "ties": _history(rng, every, 9, [2, 5, 6], other),
+        "middle": _history(rng, 9, [best], lowest_loss),
+        "ties": _history(rng, 9, [2, 5, 6], other),
+        "first": _history(rng, 6, [0], lowest_loss % 5),
+        "last": _history(rng, 6, [5], lowest_loss % 5),
+        "alone": _history(rng, 1, [0], 0),
+        "others": _history(rng, 60, several, other),
     }
     histories["middle"].psnrs[worst] = 21.5
-    histories["first"] = _history(rng, every, 6, [0], lowest_loss % 5)
-    histories["last"] = _history(rng, every, 6, [5], lowest_loss % 5)
-    histories["alone"] = _history(rng, every, 1, [0], 0)
-    several = sorted(int(place) for place in rng.choice(60, 3, replace=False))
-    histories["others"] = _history(rng, every, 60, several, other)
+    evidence = {f"{name}: every": history.steps[0] for name, history in histories.items()}
+    evidence |= {"psnr": 31.5, "place": best, "lowest loss": histories["middle"].steps[lowest_loss]}
+    evidence |= {"lowest psnr": histories["middle"].steps[worst]}
     with undisturbed(rng):
         for name, history in histories.items():
             ask(evidence, name, lambda history=history: number(answer(history)))
     return evidence
 
 
-def _history(rng, every, count, best, lowest_loss):
+def _history(rng, count, best, lowest_loss):
+    """So many validations, the same number of steps between them; the best ones and the lowest loss at these places."""
+    every = int(rng.integers(1_001, 10_000))
     psnrs = rng.uniform(22, 31, count).round(2)
     losses = rng.uniform(5, 9, count).round(2)
     psnrs[best], losses[lowest_loss] = 31.5, 4.0
@@ -1109,18 +1166,19 @@ def _best_problem(name, what, causes_of, default):
 
 def _middle_causes(expected):
     return [
-        (9 * expected["every"], "that is the last step; the best may be an earlier one"),
+        (9 * expected["middle: every"], "that is the last step; the best may be an earlier one"),
         (expected["lowest loss"], "that is the step of the lowest training loss; go by the validation PSNR"),
         (expected["lowest psnr"], "that is the lowest PSNR; a higher one is better"),
         (expected["place"], "that is a place in the list; `history.steps` says which step stands there"),
         (expected["psnr"], "that is the highest PSNR itself; return the step where it was reached"),
-        (expected["every"], "that is the first step"),
+        (expected["middle: every"], "that is the first step"),
     ]
 
 
 def _tie_causes(expected):
-    last = [(7 * expected["every"], "that is the last of three equal ones, expected the first: `>` in place of `>=`?")]
-    return [*last, (6 * expected["every"], "that is neither the first nor the last of three equal ones")]
+    every = expected["ties: every"]
+    last = [(7 * every, "that is the last of three equal ones, expected the first: `>` in place of `>=`?")]
+    return [*last, (6 * every, "that is neither the first nor the last of three equal ones")]
 
 
 def edge_problem(evidence, expected):
@@ -1169,28 +1227,39 @@ BEST_STEP = Exercise(
 
 # --- tiles ---
 
+MOST_TILES = 500
+
 
 def probe_tiles(answer, rng):
     """Ask for the tiles of a wide image, of a small one, of one without a halo, and of one of any size."""
     height, tile, halo = int(rng.integers(19, 24)), int(rng.integers(7, 9)), int(rng.integers(2, 5))
     width = height + int(rng.integers(9, 12))
     height, width = (side + 1 if side % tile == 0 else side for side in (height, width))  # a smaller tile at the end
-    cases = {"wide": (height, width, tile, halo), "small": (5, 6, 16, 3), "exact": (12, 18, 6, 0)}
-    cases["others"] = tuple(int(value) for value in (*rng.integers(30, 60, 2), *rng.integers(9, 15, 2)))
-    evidence = {}
+    exact, (rows, columns) = int(rng.integers(4, 9)), rng.integers(2, 5, 2)
+    cases = {
+        "wide": (height, width, tile, halo),
+        "small": (*rng.integers(4, 10, 2), *rng.integers([12, 1], [20, 5])),
+        "exact": (rows * exact, columns * exact, exact, 0),
+        "others": (*rng.integers(30, 60, 2), *rng.integers(9, 15, 2)),
+    }
+    evidence = {"shift": int(rng.integers(10**9))}
     with undisturbed(rng):
         for name, case in cases.items():
+            case = [int(value) for value in case]
             evidence[f"{name}: case"] = np.array(case)
-            ask(evidence, name, lambda case=case: _windows(answer(*case)))
+            ask(evidence, name, lambda case=case: _windows(answer(*case), evidence["shift"]))
     return evidence
 
 
-def _windows(pairs):
-    """(n, 2, 2, 2): for each tile outer and inner, rows and columns, start and stop; or what came in their place."""
+def _windows(pairs, shift):
+    """(n, 2, 2, 2): for each tile outer and inner, rows and columns, start and stop; or what came in their place.
+
+    All are shifted by one number, so that the windows of another image of about this size are none of this one's.
+    """
     if not hasattr(pairs, "__iter__"):
         return described(pairs)
     found = []
-    for pair in itertools.islice(pairs, 500):
+    for pair in itertools.islice(pairs, MOST_TILES):
         with contextlib.suppress(TypeError, ValueError):
             outer, inner = pair
             sides = [side for window in (outer, inner) for side in window]
@@ -1198,17 +1267,18 @@ def _windows(pairs):
                 found.append([[int(side.start), int(side.stop)] for side in sides])
                 continue
         return f"returned {str(pair)[:80]} as a tile"
-    return np.clip(np.array(found, dtype=np.int64), -(10**6), 10**6).reshape(-1, 2, 2, 2)
+    return shift + np.clip(np.array(found, dtype=np.int64), -(10**6), 10**6).reshape(-1, 2, 2, 2)
 
 
 def _tiles_of(evidence, expected, name):
     """(outer, inner, case, None), windows as (n, 2, 2) each; or with the sentence that there are none."""
     found, case = evidence.get(name), [int(value) for value in expected[f"{name}: case"]]
     call = f"tiles({', '.join(map(str, case))})"
-    if isinstance(found, np.ndarray) and found.ndim == 4 and found.size:
-        return found[:, 0], found[:, 1], case, None
     if isinstance(found, np.ndarray):
-        return None, None, case, f"{call} gave no tile at all"
+        if found.size == 0 or found.dtype != np.int64 or found.shape[1:] != (2, 2, 2) or len(found) > MOST_TILES:
+            return None, None, case, f"{call} gave no tile at all"
+        windows = np.clip(found, -2 * 10**9, 2 * 10**9) - expected["shift"]
+        return windows[:, 0], windows[:, 1], case, None
     sentence = trouble(found, call, "pairs (outer, inner) of windows, each a pair of slices")
     return None, None, case, sentence or f"{call}: pairs (outer, inner) are expected"
 
@@ -1233,9 +1303,10 @@ def within_problem(evidence, expected, name="wide"):
 
 
 def _cover(windows, height, width):
+    """How many of the windows, (n, 2, 2), hold each pixel: (height, width)."""
     times = np.zeros((height, width), np.int64)
-    for (top, bottom), (left, right) in windows:
-        times[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] += 1
+    for (top, bottom), (left, right) in np.maximum(windows, 0):
+        times[top:bottom, left:right] += 1
     return times
 
 
@@ -1265,15 +1336,17 @@ def halo_problem(evidence, expected, name="wide"):
     outer, inner, (height, width, _, halo), sentence = _tiles_of(evidence, expected, name)
     if sentence:
         return sentence
-    low = np.maximum(inner[..., 0] - halo, 0)
-    high = np.minimum(inner[..., 1] + halo, (height, width))
+    start, stop = inner[..., 0], inner[..., 1]
+    if start.min() < 0 or (start >= (height, width)).any() or (stop <= start).any():
+        return "an inner window holds no pixel of the image: get the inner windows right, then look again"
+    low, high = np.maximum(start - halo, 0), np.minimum(stop + halo, (height, width))
     wanted = np.stack([low, high], axis=-1)
     wrong = (outer != wanted).any(axis=(1, 2))
     if not wrong.any():
         return None
     if (outer == inner).all():
         return f"the outer window is the inner one, expected {halo} more pixels on each side: is the halo missing?"
-    if (outer[..., 0] == low).all() and (outer[..., 1] == inner[..., 1]).all():
+    if (outer[..., 0] == low).all() and (outer[..., 1] == stop).all():
         return "the halo is there at the top and left, expected at the bottom and right as well"
     first = int(wrong.argmax())
     (top, bottom), (begin, end) = wanted[first, 0], outer[first, 0]

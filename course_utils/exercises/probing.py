@@ -24,7 +24,7 @@ from course_utils.exercises import Claim
 _raised = ContextVar("raised", default=None)
 LONGEST_SENTENCE = 199  # characters
 LARGEST_ARRAY = 100_000  # values
-LONGEST_PRINT = 2000  # characters
+LONGEST_TEXT = LONGEST_PRINT = 2000  # characters
 
 
 # --- Where the answer lives ---
@@ -58,7 +58,7 @@ def collect(probe, answer, rng):
     evidence, attempted = {}, True
     with _as_before(), _quiet() as printed, noting() as raised:
         try:
-            evidence = {str(name): _plain(value) for name, value in probe(answer, rng).items()}
+            evidence = {str(name): plain(value) for name, value in probe(answer, rng).items()}
         except NotImplementedError:
             attempted = False
         except (Exception, SystemExit) as error:
@@ -67,13 +67,16 @@ def collect(probe, answer, rng):
     return Findings(evidence, attempted, printed=printed.text, **about)
 
 
-def _plain(value):
-    """A number, text or array as it is; of anything else the description, so that no object crosses a border."""
+def plain(value):
+    """A number, a text of limited length or an array of limited size; of anything else the description."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" and value.dtype.itemsize <= 8:
-        return np.array(value, value.dtype.newbyteorder("="), order="C", subok=False)
-    return value if type(value) in (int, float, bool, str) else described(value)
+    if isinstance(value, np.ndarray):
+        fits = value.dtype.kind in "fiub" and value.dtype.itemsize <= 8 and value.size <= LARGEST_ARRAY
+        return np.array(value, value.dtype.newbyteorder("="), order="C", subok=False) if fits else described(value)
+    if type(value) is str:
+        return value[:LONGEST_TEXT]
+    return value if type(value) in (int, float, bool) else described(value)
 
 
 class _Printed(io.TextIOBase):

@@ -14,17 +14,15 @@ import secrets
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 
 from course_utils.exercises import exercises, find
 from course_utils.files import CourseError, atomic
 from course_utils.grading import feedback, gradebook, judge, platforms, similarity, submissions
 from course_utils.grading.records import read_records, read_times
-from course_utils.grading.sandbox import Sandbox
+from course_utils.grading.sandbox import Sandboxes
 
 SCHEMA = 1
-_one_at_a_time = threading.Lock()  # a probe of a reference sets seeds that belong to the whole process
 
 
 def grade(path, out, lesson=None, seed=None, jobs=None, resume=False, insecure=False, dask=None, one=False, seconds=10):
@@ -56,27 +54,18 @@ def grade(path, out, lesson=None, seed=None, jobs=None, resume=False, insecure=F
         done = {record["key"]: record["files"] for record in records}
         todo = [each for each in found if each.key not in done or done[each.key] != _files(each)[0]]
         hidden = [str(Path(path).resolve()), str(out.resolve())]
-        work = partial(Grader, tuple(settings["exercises"]), settings["seed"], rung, seconds, hidden)
+        work = tuple(settings["exercises"]), settings["seed"], rung, seconds, tuple(hidden)
         results = _by_dask(work, todo, dask) if dask else _by_threads(work, todo, jobs or os.cpu_count())
         _append(out, results, len(found), len(todo))
     return len(todo)
 
 
 class Grader:
-    """Makes records, one at a time, with a sandbox of its own; a context manager."""
+    """Makes records, one at a time."""
 
-    def __init__(self, names, seed, rung="best", seconds=10, hidden=()):
-        """names: of the exercises to grade; the rest as for `grade` and `Sandbox`."""
-        self.chosen, self.seed = {name: find(name) for name in names}, seed
-        with _one_at_a_time:
-            self.expected = {name: judge.expected(each, seed) for name, each in self.chosen.items()}
-        self.sandbox = Sandbox(self.chosen, rung, seconds, hidden)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.sandbox.close()
+    def __init__(self, sandbox, chosen, expected):
+        """sandbox: one of `Sandboxes`; chosen: the exercises to grade, {name: Exercise}; expected: theirs."""
+        self.sandbox, self.chosen, self.expected = sandbox, chosen, expected
 
     def record(self, about, files, notices=()):
         """What is found out about one submission.
@@ -137,7 +126,7 @@ class _Answers:
         if program["error"]:
             return judge.Verdict(exercise.name, "raised", error=program["error"]), ""
         programs = [*self._used(program, [exercise.name]), program]
-        findings, stopped = self.grader.sandbox.probe(exercise, programs, self.cells, self.grader.seed)
+        findings, stopped = self.grader.sandbox.probe(exercise, programs, self.cells)
         if stopped:
             return None, stopped
         return judge.verdict(exercise, findings, self.grader.expected[exercise.name], hidden=True), ""
@@ -178,32 +167,35 @@ def report(out):
 # --- The work, here or on a cluster ---
 
 
+@contextlib.contextmanager
+def graders(names, seed, rung="best", seconds=10, hidden=(), count=1):
+    """So many Graders for the exercises of these names; the rest as for `Sandboxes`."""
+    chosen = {name: find(name) for name in names}
+    with Sandboxes(chosen, seed, count, rung, seconds, hidden) as family:
+        yield [Grader(sandbox, chosen, family.expected) for sandbox in family.all]
+
+
 def _by_threads(work, todo, jobs):
-    """Yields (record, times) as they are made; each thread has a sandbox."""
+    """Yields (record, times) as they are made."""
     if not todo:
         return
-    jobs = min(jobs, len(todo))
-    free = queue.SimpleQueue()
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
-        starting = [pool.submit(work) for _ in range(jobs)]
-        for each in starting:
-            free.put(stack.enter_context(each.result()))
+    jobs, free = min(jobs, len(todo)), queue.SimpleQueue()
 
-        def made(submission):
-            grader = free.get()
-            try:
-                return grader.record(*_read(submission))
-            finally:
-                free.put(grader)
-
-        futures = [pool.submit(made, submission) for submission in todo]
+    def made(submission):
+        grader = free.get()
         try:
-            for future in as_completed(futures):
+            return grader.record(*_read(submission))
+        finally:
+            free.put(grader)
+
+    with ThreadPoolExecutor(jobs) as pool, graders(*work, count=jobs) as ready:
+        for grader in ready:
+            free.put(grader)
+        try:
+            for future in as_completed([pool.submit(made, submission) for submission in todo]):
                 yield future.result()
-        except BaseException:  # interrupted, or the disk is full: what is at work now need not end first
+        finally:  # interrupted, or the disk is full: what is at work now need not end first
             pool.shutdown(wait=False, cancel_futures=True)
-            stack.close()
-            raise
 
 
 def _by_dask(work, todo, address):
@@ -225,23 +217,23 @@ def _by_dask(work, todo, address):
 
 
 def _on_worker(work, about, files, notices):
-    """A worker keeps the sandbox of a run for the next submission; there is one for each of its threads."""
-    keep = vars(_workers).setdefault("graders", {})
-    mark = repr(work)
-    if mark not in keep:
-        for old in list(keep):
-            keep.pop(old).sandbox.close()
-        keep[mark] = work()
-    return keep[mark].record(about, files, notices)
+    """A worker's thread keeps the sandbox of a run for the next submission."""
+    if getattr(_thread, "work", None) != work:
+        if hasattr(_thread, "stack"):
+            _thread.stack.close()
+        _thread.stack = contextlib.ExitStack()
+        (_thread.grader,) = _thread.stack.enter_context(graders(*work))
+        _thread.work = work
+    return _thread.grader.record(about, files, notices)
 
 
-_workers = threading.local()
+_thread = threading.local()
 
 
 def _safe():
     """Does this machine allow a sandbox?"""
     try:
-        Sandbox({}).close()
+        Sandboxes({}, "").close()
     except CourseError:
         return False
     return True

@@ -1,11 +1,11 @@
 """The inside of the sandbox: a process that imports torch once, and has a child of its own for each answer.
 
-    python -m course_utils.grading.inside RUNG KITS SCRATCH HIDDEN...
+    python -m course_utils.grading.inside RUNG KITS JOBS,RESULTS,SCRATCH:... HIDDEN...
 
-Started by `sandbox.Sandbox`, from a folder in which no reference, claim or seed exists. It reads jobs from its standard
-input and writes what came of them to its standard output; it never looks into what a child brings. The child locks
-itself in before it touches what was handed in. What it brings is data of known kinds (`pack`), and may be forged: that
-gains nothing, since it is judged elsewhere against values which no process in here has.
+Started by `sandbox.Sandboxes`, from a folder in which no reference, claim or seed exists. It reads jobs from a pipe and
+writes what came of them to another; it never looks into what a child brings. The child locks itself in before it
+touches what was handed in. What it brings is data of known kinds (`pack`), and may be forged: that gains nothing, since
+it is judged elsewhere against values which no process in here has.
 """
 
 import ast
@@ -83,7 +83,8 @@ def probe(job, blob):
     import numpy as np
 
     import_module("course_utils").__path__[:] = [os.path.join(job["kit"], "course_utils")]
-    asks = getattr(import_module("probe_of_answer"), job["probe"])
+    place, name = job["probe"]
+    asks = getattr(import_module(place), name)
     findings = collect(lambda answer, rng: asks(defined(job), rng), None, np.random.default_rng(int(job["stream"], 16)))
     arrays = {name: value for name, value in findings.evidence.items() if isinstance(value, np.ndarray)}
     plain = {name: value for name, value in findings.evidence.items() if name not in arrays}
@@ -241,13 +242,13 @@ def serve(jobs, results, rung, paths, scratch):
 
 
 def climb(wanted):
-    """The rung to work on: the strongest that this machine allows, or the one wanted.
+    """Go to the rung wanted, or with "best" to the strongest that this machine allows.
 
     Returns:
-        (rung, pid): pid is that of the process which goes on within namespaces, or 0.
+        (rung, pid): pid is that of the process which goes on within namespaces, or 0 in the one that goes on.
 
     Raises:
-        isolation.Unavailable: it does not allow the one wanted.
+        isolation.Unavailable: this machine does not allow it.
     """
     if wanted == "rlimits":
         return wanted, 0
@@ -263,42 +264,61 @@ def climb(wanted):
     return "landlock", 0
 
 
+def step_down(jobs, results, wanted, paths, scratch):
+    """Say who we are, go to the rung wanted, say which that is, and serve."""
+    isolation.prctl(isolation.DIE_WITH_PARENT, signal.SIGKILL)
+    send(results, {"pid": os.getpid()})
+    try:
+        rung, pid = climb(wanted)
+        if pid:
+            os.waitpid(pid, 0)
+            return
+        if rung == "namespaces":
+            isolation.prctl(isolation.DIE_WITH_PARENT, signal.SIGKILL)
+            isolation.mount_read_only()
+        isolation.prctl(isolation.SUBREAPER, 1)
+    except OSError as error:
+        return send(results, {"error": str(error)})
+    os.environ.update(TMPDIR=scratch, HOME=scratch)
+    send(results, {"rung": rung})
+    serve(jobs, results, rung, paths, scratch)
+
+
 def _has_kit(path):
     """Is this a clone of the kit, which has the references?"""
     return os.path.isdir(os.path.join(path, "course_utils"))
 
 
-def main(wanted, kits, scratch, *hidden):
-    """Import what most answers need, step down, say on which rung, and serve."""
+def main(wanted, kits, pipes, *hidden):
+    """Import what most answers need, once; then have a process for each pair of pipes, "jobs,results,scratch:..."."""
     import cv2  # noqa: F401
     import numpy.random  # noqa: F401
     import PIL.Image  # noqa: F401
     import safetensors.numpy  # noqa: F401
     import torch
 
-    jobs, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0), os.dup2(null, 1)
     torch.set_num_threads(1)
     base = os.path.join(kits, "base")
-    try:
-        rung, pid = climb(wanted)
-        if pid:
-            os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
-        if rung == "namespaces":
-            isolation.prctl(isolation.DIE_WITH_PARENT, signal.SIGKILL)
-            isolation.mount_read_only()
-        isolation.prctl(isolation.SUBREAPER, 1)
-        sys.path[:] = [path for path in sys.path if path.endswith("-packages") or not _has_kit(path) or path == base]
-        paths = [*paths_to_read([*hidden, kits]), base]
-    except OSError as error:
-        send(results, {"error": str(error)})
-        return
-    os.environ.update(TMPDIR=scratch, HOME=scratch)
+    sys.path[:] = [path for path in sys.path if path.endswith("-packages") or not _has_kit(path) or path == base]
+    paths = [*paths_to_read([*hidden, kits]), base]
     gc.collect()
     gc.freeze()
-    send(results, {"rung": rung})
-    serve(jobs, results, rung, paths, scratch)
+    places = [each.split(",") for each in pipes.split(":")]
+    for jobs, results, scratch in places:
+        if os.fork() == 0:
+            for other in places:
+                if other[0] != jobs:
+                    os.close(int(other[0])), os.close(int(other[1]))
+            with os.fdopen(int(jobs), "rb") as jobs, os.fdopen(int(results), "wb") as results:
+                step_down(jobs, results, wanted, paths, scratch)
+            os._exit(0)
+    for jobs, results, _ in places:
+        os.close(int(jobs)), os.close(int(results))
+    for _ in places:
+        os.wait()
+    shutil.rmtree(os.path.dirname(kits), ignore_errors=True)  # if who started us was killed
 
 
 if __name__ == "__main__":

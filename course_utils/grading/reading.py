@@ -16,7 +16,7 @@ import symtable
 import textwrap
 import tokenize
 import warnings
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +27,7 @@ MOST_CELLS = 5_000
 LARGEST_CELL = 1_000_000  # characters
 LARGEST_SPLIT = 100_000  # characters of cells that are tried as one
 MOST_PARTS = 4  # that a cell may have been split into
+MOST_WORK = 200_000  # steps from one statement to another that it needs
 LONGEST_SOURCE = 20_000  # characters
 LONGEST_NAME = 80
 LONGEST_NOTICE, MOST_NOTICES = 300, 20  # characters; about a file or an exercise
@@ -55,12 +56,12 @@ def read(files, answers):
                 books.append(_open(name, data, names))
                 notices += _shown(f"{name}: {notice}" for notice in books[-1].notices)
             except Exception as error:  # whatever a file holds, the others are read
-                notices.append(f"{name}: {_told(error)}")
+                notices += _shown([f"{name}: {_told(error)}"])
         for exercise in answers:
             try:
                 programs |= _program(exercise, answers, books, cells)
             except Exception as error:
-                notices.append(f"{exercise}: {_told(error)}")
+                programs[exercise] = _blank(answers[exercise]["answer"]) | {"error": _told(error)}
     return {"notices": notices, "cells": cells, "programs": programs}
 
 
@@ -127,7 +128,7 @@ def _signature(lines):
 
 
 class Unreadable(Exception):
-    """A file that holds no cells; the message says why."""
+    """A file that holds no cells, or an answer that nobody could follow; the message says why."""
 
 
 def _told(error):
@@ -227,7 +228,7 @@ def _rescued(text):
     """The whole cells at the beginning of a notebook that breaks off."""
     start = re.search(r'"cells"\s*:\s*\[', text)
     cells, place = [], start and start.end()
-    while place:
+    while place and len(cells) < 10 * MOST_CELLS:
         try:
             cell, place = DECODER.raw_decode(text, re.compile(r"[\s,]*").match(text, place).end())
             cells.append(cell)
@@ -657,7 +658,8 @@ class Slice:
 
     A name means what it would mean if the notebook was run from top to bottom: for what runs at once, at its place;
     for what functions look up, where they are called. The definition is called right after its cell. A name that
-    nothing has bound by then means what the first later cell makes of it.
+    nothing has bound by then means what the first later cell makes of it. Of loops and method calls only those count
+    that stand with the definition, or in a cell that binds the name which they change: a kernel, but no training.
 
     Args:
         start: the statement that defines `name`.
@@ -671,11 +673,15 @@ class Slice:
         self._known = {}
         check = min((place for place in book.checks[name] if place > start.place), default=(len(book.cells), 0))
         self.called = min(check, (start.cell.place, len(start.cell.group.body)))
-        self._follow([start, *self._changes_until(check)])
+        self._follow([start, *self._changes(name, start, check)])
         self.taken = set().union(*self.before.values())
         found = not self.missing - set(dir(builtins))  # if not, it may come from a star import further down
         self.taken |= {star for star in book.touching["*"] if not found or star.place < start.place}
         self.before[start.place] |= {each for each in self.taken if name in each.binds}  # no other may come after it
+
+    def lost(self):
+        """(cell, name) of what is missing and seems to be defined in a cell that cannot be parsed."""
+        return [(cell, name) for cell in self.book.cells for name in sorted(cell.seems_to_define & self.missing)]
 
     def ordered(self):
         """The statements in the order in which they run: that of the file, but for what has to come earlier."""
@@ -694,18 +700,28 @@ class Slice:
         return order
 
     def _follow(self, statements):
-        """Note the statements and all that they need, by the places where it has an effect."""
-        waiting = [(statement, self.called) for statement in statements]
+        """Note the statements and all that they need, by the places where they have an effect."""
+        waiting, work = [(statement, self.called) for statement in statements], 0
         while waiting:
             statement, place = waiting.pop()
-            if statement in self.before[place]:
-                continue
-            self.before[place].add(statement)
-            at_once, later = statement.uses
-            waiting += [(each, place) for name in later for each in self._providers(name, place)]
-            for name in at_once | ({self.name} - statement.certain if statement is self.start else set()):
-                for each in self._providers(name, statement.place):
-                    waiting += [(each, statement.place), (each, place)]  # what it made may be called later on
+            if statement not in self.before[place]:
+                self.before[place].add(statement)
+                needs = list(self._needs(statement, place))
+                waiting += needs
+                work += len(needs)
+                if work > MOST_WORK:
+                    raise Unreadable("too many statements depend on each other")
+
+    def _needs(self, statement, place):
+        """What has an effect on a statement when it runs, or on what it made when that is called at a place."""
+        at_once, later = statement.uses
+        for name in later:
+            yield from ((each, place) for each in self._providers(name, place))
+        for name in at_once | ({self.name} - statement.certain if statement is self.start else set()):
+            for each in self._providers(name, statement.place):
+                yield from ((each, statement.place), (each, place))  # what it made may be called later on
+        for name in statement.certain:
+            yield from ((each, place) for each in self._changes(name, statement, place))
 
     def _providers(self, name, place):
         """The statements that make a name what it is at a place: the last that bound it, and what changed it since."""
@@ -713,6 +729,8 @@ class Slice:
             self.met.add(name)
             return
         candidates, seen = self._touching(name), set()
+        if name == self.name:
+            candidates = [each for each in candidates if each.place <= self.start.place]
         while (statement := self._last(name, candidates, place)) and statement not in seen:
             seen.add(statement)
             yield statement
@@ -736,20 +754,17 @@ class Slice:
         if name not in self._known:
             touching = self.book.touching.get(name, ())
             home = {self.start.cell, *(each.cell for each in touching if name in each.certain)}
-            found = [each for each in touching if isinstance(each.node, ANYWHERE) or each.cell in home]
-            if name == self.name:
-                found = [each for each in found if each.place <= self.start.place]
-            self._known[name] = found
+            self._known[name] = [each for each in touching if isinstance(each.node, ANYWHERE) or each.cell in home]
         return self._known[name]
 
-    def _changes_until(self, end):
-        """What changes the answer before its check, though it stands behind it: DnCNN.forward = forward."""
-        for statement in self.book.touching[self.name]:
-            if self.start.place < statement.place < end:
-                if self.name in statement.certain:
-                    return
-                if self.name in statement.changes and isinstance(statement.node, ANYWHERE):
-                    yield statement
+    def _changes(self, name, statement, end):
+        """What changes a part of what a statement has bound to a name, from there on: DnCNN.forward = forward."""
+        touching = self._touching(name)
+        for each in touching[bisect_right(touching, statement.place, key=lambda each: each.place) :]:
+            if each.place >= end or name in each.certain:
+                return
+            if name in each.changes:
+                yield each
 
 
 # --- Which definition counts ---
@@ -773,6 +788,10 @@ class Definition:
         return self.rank, self.preference, place
 
 
+def _blank(name):
+    return {"answer": name, "statements": [], "uses": [], "source": "", "notices": [], "error": ""}
+
+
 def _program(exercise, answers, books, cells):
     """{exercise: program}, or {} if nothing defines the answer; `cells` gets the sources that it refers to."""
     name, lesson = answers[exercise]["answer"], answers[exercise]["lesson"]
@@ -780,23 +799,20 @@ def _program(exercise, answers, books, cells):
     if not found:
         return {}
     best = max(found, key=lambda each: each.order)
-    program = {"answer": name, "statements": [], "uses": [], "source": "", "notices": [], "error": ""}
-    notices = _remarks(best, found)
+    program = _blank(name) | {"notices": _shown(_remarks(best, found))}
     if best.rank == BROKEN:
         written = best.what.group.written[:LONGEST_SOURCE].encode("utf-8", "replace").decode()
-        program |= {"source": written, "error": best.what.problem}
-    else:
-        own_last = sorted(answers, key=lambda other: answers[other]["lesson"] == lesson)
-        others = {answers[other]["answer"]: other for other in own_last if answers[other]["answer"] != name}
-        part = Slice(best.book, best.what, name, frozenset(others))
-        statements = part.ordered()
-        cells |= {each.cell.label: each.cell.source for each in statements}
-        program["statements"] = [[each.cell.label, each.cell.first + each.index] for each in statements]
-        program["uses"] = sorted(others[other] for other in part.met)
-        program["source"] = _source(statements, best.what)
-        for cell in best.book.cells:
-            notices += [f"no {missing}: {cell.problem}" for missing in sorted(cell.seems_to_define & part.missing)]
-    return {exercise: program | {"notices": _shown(notices)}}
+        return {exercise: program | {"source": written, "error": best.what.problem}}
+    own_last = sorted(answers, key=lambda other: answers[other]["lesson"] == lesson)
+    others = {answers[other]["answer"]: other for other in own_last if answers[other]["answer"] != name}
+    part = Slice(best.book, best.what, name, frozenset(others))
+    statements = part.ordered()
+    cells |= {each.cell.label: each.cell.source for each in statements}
+    program["statements"] = [[each.cell.label, each.cell.first + each.index] for each in statements]
+    program["uses"] = sorted(others[other] for other in part.met)
+    program["source"] = _source(statements, best.what)
+    program["notices"] += _shown(f"{missing} is missing: {cell.problem}" for cell, missing in part.lost())
+    return {exercise: program}
 
 
 def _source(statements, definition):

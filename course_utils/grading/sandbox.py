@@ -5,12 +5,14 @@ safetensors, of limited length. What is in the sandbox: Python and its libraries
 exercise at hand cut out, the probe without its claims, and numbers derived from the seed for this exercise alone.
 """
 
+import contextlib
 import json
 import os
 import py_compile
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import course_utils
 from course_utils.exercises import exercises
-from course_utils.exercises.probing import Findings
+from course_utils.exercises.probing import Findings, plain
 from course_utils.files import CourseError
 from course_utils.grading import inside, reading
 from course_utils.grading.judge import stream
@@ -31,6 +33,7 @@ ENDS = {
     "time": "no answer within {seconds} seconds",
     "flood": "what came back was larger than 16 MiB",
     "silent": "the process ended before it had answered",
+    "died": "the sandbox itself came to an end",
     "garbled": "what came back cannot be read",
     "SIGSEGV": "the process crashed (segmentation fault)",
     "SIGXCPU": "no answer within {seconds} seconds",
@@ -43,7 +46,10 @@ WAYS_OUT = (
 
 
 def stage(folder, chosen):
-    """Lay out what is in the sandbox: folder/base for its server, and for each exercise a kit without its reference.
+    """Lay out what may be in a sandbox.
+
+    folder/base is for its server; folder/<name> is a kit without the reference of that exercise, folder/whole a kit
+    with all of them, where no submission is run. Each kit has the probe, and no claim.
 
     Args:
         folder: an empty folder.
@@ -56,15 +62,14 @@ def stage(folder, chosen):
     shutil.copytree(PACKAGE, whole / "course_utils", ignore=leave)
     for path in sorted(whole.rglob("*.py")):
         _compile(path)
-    for exercise in chosen.values():
-        kit = folder / exercise.name
-        shutil.copytree(whole, kit)
-        module, _, symbol = exercise.reference.partition(":")
-        place = kit / f"{module.replace('.', '/')}.py"
-        _put(place, reading.without(place.read_text(encoding="utf-8"), symbol))
+    for name, exercise in chosen.items():
         declared = Path(sys.modules[exercise.probe.__module__].__file__).read_text(encoding="utf-8")
-        _put(kit / "probe_of_answer.py", reading.sliced(declared, exercise.probe.__name__))
-    shutil.rmtree(whole)
+        shutil.copytree(whole, folder / name, ignore=shutil.ignore_patterns("probe_of_*"))
+        module, _, symbol = exercise.reference.partition(":")
+        place = folder / name / f"{module.replace('.', '/')}.py"
+        _put(place, reading.without(place.read_text(encoding="utf-8"), symbol))
+        for kit in (whole, folder / name):
+            _put(kit / f"probe_of_{name}.py", reading.sliced(declared, exercise.probe.__name__))
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -80,18 +85,22 @@ def _compile(path):
     py_compile.compile(str(path), doraise=True, dfile=f"kit/{path.name}", invalidation_mode=unchecked)
 
 
-class Sandbox:
-    """A process to read and run what was handed in; a context manager. Not for several threads at once.
+class Sandboxes:
+    """Processes to read and run what was handed in, and the values to judge it by; a context manager.
 
     Attributes:
-        rung: "namespaces" (with Landlock, seccomp and limits), "landlock" (with seccomp and limits), or "rlimits".
+        expected: {exercise: the evidence for the course's own answer}, made here in a process of its own that never
+            sees a submission.
+        all: the sandboxes, each for one submission at a time.
     """
 
-    def __init__(self, chosen=None, rung="best", seconds=10, hidden=()):
+    def __init__(self, chosen, seed, count=1, rung="best", seconds=10, hidden=()):
         """Lay out and start.
 
         Args:
-            chosen: the exercises, {name: Exercise}; all of the course if None.
+            chosen: the exercises, {name: Exercise}.
+            seed: the secret; only what `judge.stream` makes of it goes in.
+            count: of sandboxes.
             rung: "best" for the strongest that is safe, or one by name; "rlimits" is not safe.
             seconds: for each answer, of wall time and of CPU time.
             hidden: files and folders that must not be read, should they lie within Python's own.
@@ -99,14 +108,17 @@ class Sandbox:
         Raises:
             CourseError: this machine does not allow it; the message says what to do.
         """
-        self.chosen = exercises() if chosen is None else chosen
-        self.seconds, self.wanted = seconds, rung
-        self._hidden = [str(Path(path).resolve()) for path in (PACKAGE, *hidden)]
-        self._folder = Path(tempfile.mkdtemp(prefix="course-sandbox-"))
-        self._server = None
+        self.chosen, self.seed, self.rung, self.seconds = chosen, seed, rung, seconds
+        self.hidden = [str(Path(path).resolve()) for path in (PACKAGE, *hidden)]
+        self.folder = Path(tempfile.mkdtemp(prefix="course-sandbox-"))
+        self.folder.chmod(0o755)
+        self.all, self._processes = [], []
         try:
-            stage(self._folder / "kits", self.chosen)
-            self.rung = self._start()
+            stage(self.folder / "kits", chosen)
+            first, *self.all = [Sandbox(self, *connection) for connection in self.start(count + 1)]
+            self.expected = {name: first.reference(exercise) for name, exercise in chosen.items()}
+            first.stop()
+            shutil.rmtree(self.folder / "kits" / "whole")
         except BaseException:
             self.close()
             raise
@@ -118,9 +130,82 @@ class Sandbox:
         self.close()
 
     def close(self):
-        """End its processes and remove its folder."""
-        self._stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """End all processes and remove the folder."""
+        processes, self._processes = self._processes, None
+        for process in processes or ():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for sandbox in self.all:
+            sandbox.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self, count):
+        """[(pid, rung, pipe for jobs, pipe for results)] of so many new sandboxes.
+
+        Raises:
+            CourseError: they do not start, or have been closed.
+        """
+        if self._processes is None:
+            raise CourseError("the sandbox was closed")
+        pipes = [(*os.pipe(), *os.pipe(), tempfile.mkdtemp(prefix="scratch-", dir=self.folder)) for _ in range(count)]
+        places = ":".join(f"{jobs},{results},{scratch}" for jobs, _, _, results, scratch in pipes)
+        command = [sys.executable, "-s", "-P", "-m", "course_utils.grading.inside", self.rung]
+        command += [str(self.folder / "kits"), places, *self.hidden]
+        theirs = [end for jobs, _, _, results, _ in pipes for end in (jobs, results)]
+        process = subprocess.Popen(
+            command, env=self._settings(), pass_fds=theirs, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        self._processes.append(process)
+        for end in theirs:
+            os.close(end)
+        opened = [(os.fdopen(jobs, "wb"), os.fdopen(results, "rb")) for _, jobs, results, _, _ in pipes]
+        return [(*_greeted(results), jobs, results) for jobs, results in opened]
+
+    def _settings(self):
+        """The environment in there: nothing of ours."""
+        settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        settings |= {"PYTHONPATH": str(self.folder / "kits/base"), "PYTHONHASHSEED": "0"}
+        return settings | {"PYTHONDONTWRITEBYTECODE": "1", "PATH": os.defpath, "LANG": "C.UTF-8"}
+
+
+def _greeted(results):
+    """(pid, rung) of a sandbox that has just started."""
+    try:
+        pid = _receive(results, START)["pid"]
+        hello = _receive(results, START)
+    except EOFError:
+        raise CourseError("the sandbox does not start; what it says stands above") from None
+    if "error" in hello:
+        raise CourseError(f"no sandbox on this machine: {hello['error']}; {WAYS_OUT}")
+    return pid, hello["rung"]
+
+
+def _receive(results, seconds, whole=False):
+    """The next header, or (header, bytes); EOFError if none comes in time."""
+    if not select.select([results], [], [], seconds)[0]:
+        raise EOFError
+    return inside.receive(results) if whole else inside.receive(results)[0]
+
+
+class Sandbox:
+    """One of `Sandboxes`. Not for several threads at once.
+
+    Attributes:
+        rung: "namespaces" (with Landlock, seccomp and limits), "landlock" (with seccomp and limits), or "rlimits".
+    """
+
+    def __init__(self, family, pid, rung, jobs, results):
+        self._family, self.seconds = family, family.seconds
+        self.pid, self.rung, self._jobs, self._results = pid, rung, jobs, results
+
+    def stop(self):
+        """End its process."""
+        for pipe in (self._jobs, self._results):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
     def read(self, files):
         """What was handed in, as `reading.read` finds it.
@@ -138,26 +223,18 @@ class Sandbox:
             return header, None
         return None, self._said(end)
 
-    def probe(self, exercise, programs, cells, seed):
+    def probe(self, exercise, programs, cells):
         """Run an answer and ask it.
 
         Args:
             exercise: one of the chosen ones.
             programs: [{"answer", "statements"} or {"answer", "reference"}], in order; the last defines the answer.
             cells: {label: source}.
-            seed: the secret; only what `judge.stream` makes of it goes in.
 
         Returns:
             (Findings, None), or (None, why there are none). Nothing in them is to be trusted.
         """
-        job = {
-            "do": "probe",
-            "kit": str(self._folder / "kits" / exercise.name),
-            "probe": exercise.probe.__name__,
-            "programs": programs,
-            "cells": cells,
-            "stream": f"{stream(exercise.name, seed):x}",
-        }
+        job = self._job(exercise, exercise.name, programs, cells)
         end, header, blob = self._ask(job)
         if end != "done":
             return None, self._said(end)
@@ -166,20 +243,42 @@ class Sandbox:
         except Exception:  # it may be anything
             return None, ENDS["garbled"]
 
+    def reference(self, exercise):
+        """The evidence for the course's own answer.
+
+        Raises:
+            CourseError: there is none.
+        """
+        program = {"answer": exercise.answer, "reference": exercise.reference}
+        end, header, blob = self._ask(self._job(exercise, "whole", [program], {}))
+        findings = self._findings(header, blob) if end == "done" else None
+        if not findings or findings.error or not findings.attempted:
+            why = findings.error if findings else self._said(end)
+            raise CourseError(f"the course's own answer to {exercise.name} fails here: {why}")
+        return findings.evidence
+
+    def _job(self, exercise, kit, programs, cells):
+        return {
+            "do": "probe",
+            "kit": str(self._family.folder / "kits" / kit),
+            "probe": [f"probe_of_{exercise.name}", exercise.probe.__name__],
+            "programs": programs,
+            "cells": cells,
+            "stream": f"{stream(exercise.name, self._family.seed):x}",
+        }
+
     def _findings(self, header, blob):
         from safetensors.numpy import load
 
         evidence = header["evidence"]
-        if not all(isinstance(value, str | int | float) for value in evidence.values()):
-            raise ValueError("neither a number nor a text")
-        arrays = load(blob) if blob else {}
+        evidence = {name: plain(value) for name, value in (evidence | (load(blob) if blob else {})).items()}
         longest = {"error": 300, "where": 300, "trace": 6000, "printed": 2000}
         said = {name: self._plain(str(header[name]))[:length] for name, length in longest.items()}
-        return Findings(evidence | arrays, bool(header["attempted"]), **said)
+        return Findings(evidence, bool(header["attempted"]), **said)
 
     def _plain(self, text):
         """The text without what differs from run to run: the sandbox's own folder, addresses in memory."""
-        return re.sub(r"0x[0-9a-f]{6,}", "0x…", text.replace(str(self._folder), ""))
+        return re.sub(r"0x[0-9a-f]{6,}", "0x…", text.replace(str(self._family.folder), ""))
 
     def _said(self, end):
         return ENDS.get(end, f"the process ended in a way of its own ({end})").format(seconds=self.seconds)
@@ -187,14 +286,12 @@ class Sandbox:
     def _ask(self, job, blob=b""):
         """(how it ended, header, bytes); a sandbox that died, or got stuck, is replaced by a new one."""
         try:
-            inside.send(self._server.stdin, {**job, "seconds": self.seconds}, blob)
-            reply, message = self._receive(self.seconds + GRACE)
+            inside.send(self._jobs, {**job, "seconds": self.seconds}, blob)
+            reply, message = _receive(self._results, self.seconds + GRACE, whole=True)
         except (EOFError, OSError, ValueError):
-            if not self._server:
-                raise CourseError("the sandbox was closed") from None
-            self._stop()
-            self._start()
-            return "the sandbox itself died", {}, b""
+            self.stop()
+            ((self.pid, self.rung, self._jobs, self._results),) = self._family.start(1)
+            return "died", {}, b""
         if reply["end"] != "done":
             return reply["end"], {}, b""
         try:
@@ -205,34 +302,3 @@ class Sandbox:
             return "done", json.loads(body[:size]), body[size:]
         except (ValueError, RecursionError, inside.struct.error):
             return "garbled" if message else "silent", {}, b""
-
-    def _receive(self, seconds):
-        if not select.select([self._server.stdout], [], [], seconds)[0]:
-            raise EOFError
-        return inside.receive(self._server.stdout)
-
-    def _start(self):
-        scratch, kits = self._folder / "scratch", self._folder / "kits"
-        self._folder.chmod(0o755)
-        scratch.mkdir(exist_ok=True)
-        command = [sys.executable, "-s", "-P", "-m", "course_utils.grading.inside"]
-        command += [self.wanted, str(kits), str(scratch), *self._hidden]
-        settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        settings |= {"PYTHONPATH": str(kits / "base"), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-        settings |= {"PATH": os.defpath, "LANG": "C.UTF-8", "CUDA_VISIBLE_DEVICES": ""}
-        self._server = subprocess.Popen(
-            command, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=scratch, start_new_session=True
-        )
-        try:
-            hello, _ = self._receive(START)
-        except EOFError:
-            raise CourseError("the sandbox does not start; what it says stands above") from None
-        if "error" in hello:
-            raise CourseError(f"no sandbox on this machine: {hello['error']}; {WAYS_OUT}")
-        return hello["rung"]
-
-    def _stop(self):
-        server, self._server = self._server, None
-        if server:
-            server.kill()
-            server.wait()

@@ -7,21 +7,24 @@ phrases are those that the course's answer has not, and at most a third of the c
 exercise, or for all of them together, if
 
 - they share at least 60% of the own phrases of the one who has fewer, and
-- they share at least 30 more than either shares with the fifth most alike of the class; or
+- that is at least 30 phrases, and at least a quarter of these, more than either shares with the fifth most alike
+  classmate; or
 - their texts agree letter by letter, with a comment that nobody else wrote.
 
-The second rule is what keeps short exercises quiet: an ordinary answer is shared by many, and two who wrote it need not
-have met. It also means that copies of an ordinary answer to one exercise are not seen, copies of a whole lesson are.
+The second rule keeps short exercises quiet: an ordinary answer is shared by many, and two who wrote it need not have
+met. It also means that in a class a copy of an ordinary answer to one exercise is not seen; that of a lesson is.
 
-Measured, with what led to these numbers (tests/grading/test_similarity.py has the data):
+Measured, with what led to these numbers (much of the data is in tests/grading/test_similarity.py):
 
-- Right answers in other words (tests/wrong_answers): no two are listed; at most 18 phrases are shared. If only the
-  skeleton were the course's and not its answer too, 3 pairs that found the obvious lines would be; with nothing, 7.
-- Made-up classes of 12 to 300 who choose each line at random among a few, with 12 copies of four exercises, renamed,
-  reordered, reformatted, with new comments and with prints put in: 11 or 12 of the copies are listed and at most one
-  honest pair; of 3,000, 10 copies and 5 of 4.5 million honest pairs. By the share alone it would be hundreds.
-- Longer phrases find fewer copies (prints break them), shorter ones list more honest pairs. Thinning the phrases out
-  ("winnowing", window 4) finds 9.7 copies in place of 11; answers are short, so all phrases are kept.
+- Right answers in other words (tests/wrong_answers), compared by twos: none are listed, and at most 20 phrases are
+  shared. 5 would be if only the skeleton were the course's, and not its answer: they found the obvious lines. 8 would
+  be if nothing were.
+- Made-up classes who choose each line of four exercises at random among a few, and 12 copies with new names, another
+  order, new comments, prints put in, another layout, or all of that. Of 12 to 300 students, 11 copies are listed and
+  fewer than one honest pair; of 3,000, 9 copies and no other pair. By the 60% alone it would be 1,699 honest pairs of
+  300 students, and 200,000 of 3,000.
+- Phrases of 8 words find fewer copies than 5, as prints break them. Thinning the phrases out ("winnowing", with a
+  window of 4) finds 10 copies in place of 11; answers are short, so all phrases are kept.
 """
 
 import inspect
@@ -29,7 +32,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from html import escape
-from itertools import islice, pairwise
+from itertools import islice
 from keyword import iskeyword
 from pathlib import Path
 
@@ -44,7 +47,7 @@ PHRASE = 5  # words
 RING = 5  # students: what more of them share is what the class writes, no copy
 COMMON = 1 / 3  # of the class
 ALIKE = 0.6
-BEYOND = 30  # phrases
+BEYOND, QUARTER = 30, 0.25  # phrases, and of the own ones
 FEWEST = 10  # own phrases of an answer that is copied letter by letter
 LONGEST = 2000  # words; no answer to an exercise comes near
 BLOCK = 256  # students
@@ -90,7 +93,8 @@ class Pair:
 def pairs(records, course=None):
     """The pairs of students whose answers are strikingly alike, the most striking first.
 
-    3,000 students with 8 exercises each take 25 s and 0.6 GB; memory grows with the text, not with the pairs.
+    3,000 students with 8 exercises take 8 s on one core and 100 MiB beside the kit's own; 20 s and 235 MiB if a tenth
+    of them hand in 20,000 characters of noise for each.
 
     Args:
         records: of a class, see course_utils.grading.records.
@@ -125,22 +129,21 @@ def references(names):
 def words(source):
     """The words of an answer that are compared, LONGEST at most: [(word, start, end)], in the order of the source.
 
-    It need not parse. A name is kept where it is a library's (it stands behind a dot or before a bracket, and the
-    answer does not define it) and is "name" elsewhere; a text in quotes is '""'.
+    It need not parse. A text in quotes is '""'. A name is "name", unless it is a library's: it stands behind a dot or
+    before a bracket, and the answer does not define it.
     """
     found = list(islice((match for match in WORD.finditer(source) if match.lastgroup != "nothing"), LONGEST))
     texts = ["", *(match[0] for match in found), ""]
-    defined = {text for text, after in pairwise(texts) if after == "="}
-    defined |= {text for before, text in pairwise(texts) if before in ("def", "class")}
+    around = list(zip(texts, texts[1:], texts[2:], strict=False))  # (the word before, a word, the word behind)
+    functions = {text for before, text, _ in around if before in ("def", "class")}
+    attributes = functions | {text for before, text, after in around if before == "." and after == "="}
+    variables = functions | {text for before, text, after in around if before != "." and after != "("}
 
-    def word(i):
-        before, text, after = texts[i : i + 3]
-        if found[i].lastgroup == "text":
-            return '""'
-        library = (before == "." or after == "(") and text not in defined
-        return text if found[i].lastgroup != "name" or iskeyword(text) or library else "name"
+    def word(kind, before, text, after):
+        library = text not in attributes if before == "." else after == "(" and text not in variables
+        return '""' if kind == "text" else text if kind != "name" or iskeyword(text) or library else "name"
 
-    return [(word(i), *match.span()) for i, match in enumerate(found)]
+    return [(word(match.lastgroup, *each), *match.span()) for match, each in zip(found, around, strict=True)]
 
 
 # --- Phrases ---
@@ -157,6 +160,7 @@ def _sources(records):
 
 
 def _tidy(source):
+    """The source as it is compared and shown: line ends are one kind, and what cannot be seen is spelt out."""
     return readable(source).strip()
 
 
@@ -215,15 +219,16 @@ def _close(matrix, same=None):
         same: {student: those with the same text}, who are close anyway.
     """
     own = np.asarray(matrix.sum(axis=1)).ravel()
-    columns, found = matrix.T.tocsr(), {}
+    columns, found = matrix.T.tocsr(), {}  # found from both sides: a is alike to b, and b to a
     for start in range(0, len(own), BLOCK):
         for a, shared in enumerate((matrix[start : start + BLOCK] @ columns).toarray(), start):
             shared[a] = 0
             usual = np.partition(shared, -RING)[-RING] if len(shared) > RING else 0
-            alike = shared / np.maximum(np.minimum(own[a], own), 1)
-            close = set(np.flatnonzero((alike >= ALIKE) & (shared >= usual + BEYOND)))
+            fewer = np.maximum(np.minimum(own[a], own), 1)
+            enough = (shared >= ALIKE * fewer) & (shared >= usual + np.maximum(BEYOND, QUARTER * fewer))
+            close = set(np.flatnonzero(enough))
             close |= same.get(a, set()) if same and own[a] >= FEWEST else set()
-            found |= {(a, int(b)): (float(alike[b]), int(shared[b]), int(shared[b] - usual)) for b in close}
+            found |= {(a, int(b)): (float(shared[b] / fewer[b]), int(shared[b]), int(shared[b] - usual)) for b in close}
     both = {(a, b) for a, b in found if a < b and (b, a) in found}
     return {(a, b): min(found[a, b], found[b, a], key=lambda figures: figures[2]) for a, b in sorted(both)}
 
@@ -241,7 +246,7 @@ def _same_text(sources, course):
 
 
 def _remarks(source):
-    """The comments of two words or more."""
+    """The comments of two words or more: one word, such as TODO, says nothing."""
     return {found for each in re.findall("#.*", source) if " " in (found := each.strip("# "))}
 
 
@@ -277,11 +282,11 @@ was copied is not found, unless other exercises were copied with it.</p>
 """
 EXTRA = """
 main>p{max-width:46rem}td:first-child,thead td{min-width:0}section{padding:6px 20px;margin:8px 0}details{margin:0}
-.two{display:grid;grid-template-columns:1fr 1fr;gap:0 16px}.two h4,.two pre{min-width:0}
-h3{font-size:17px;margin:20px 0 0}h4{font-size:15px;font-weight:400;margin:8px 0 0}
+.two{display:grid;grid-template-columns:1fr 1fr;gap:0 16px}.two>*{min-width:0}
+h2{font-size:17px;margin:20px 0 0}h3{font-size:15px;font-weight:400;margin:8px 0 0}
 mark{background:#fbe3a6;color:inherit}
 @media(prefers-color-scheme:dark){mark{background:#57450f}}
-@media(max-width:44rem){.two{grid-template-columns:1fr}.two h4:nth-of-type(2){order:1}.two pre:last-child{order:2}}
+@media(max-width:44rem){.two{grid-template-columns:1fr}.two h3:nth-of-type(2){order:1}.two pre:last-child{order:2}}
 @media print{mark{background:none;text-decoration:underline}}
 """
 
@@ -343,9 +348,9 @@ def _section(number, pair, names, sources):
     parts = []
     for exercise, places in pair.marks.items():
         both = [_marked(sources[key][exercise], each) for key, each in zip((pair.a, pair.b), places, strict=True)]
-        heads = f"<h4>{names[pair.a]}</h4><h4>{names[pair.b]}</h4>"
+        heads = f"<h3>{names[pair.a]}</h3><h3>{names[pair.b]}</h3>"
         pres = f"<pre>{both[0]}</pre><pre>{both[1]}</pre>"
-        parts.append(f'<h3>{escape(one_line(exercise))}</h3><div class="two">{heads}{pres}</div>')
+        parts.append(f'<h2>{escape(one_line(exercise))}</h2><div class="two">{heads}{pres}</div>')
     head = f"{number}. {_students(pair, names)}, {_exercise(pair)}: {_alike(pair)}"
     inside = f'<div id="pair-{number}">{"".join(parts)}</div>'
     return f"<section><details><summary>{head}</summary>{inside}</details></section>"
@@ -373,8 +378,8 @@ def _exercise(pair):
 
 
 def _alike(pair):
-    words = ((0.995, "all"), (0.9, "nearly all"), (0.75, "most"), (0, "more than half"))
-    return f"{next(word for least, word in words if pair.alike >= least)} ({pair.alike:.0%})"
+    levels = ((0.995, "all"), (0.9, "nearly all"), (0.75, "most"), (0, "more than half"))
+    return f"{next(text for least, text in levels if pair.alike >= least)} ({pair.alike:.0%})"
 
 
 def _letters(pair):

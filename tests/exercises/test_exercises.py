@@ -12,11 +12,13 @@ import torch
 from course_utils import authoring
 from course_utils.exercises import LESSONS, exercises, find
 from course_utils.files import CourseError
+from course_utils.grading.judge import PUBLIC_SEED, generator
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wrong_answers"))
 from answers import RIGHT, WRONG
 
 NAMES = list(exercises())
+SEEDS = (PUBLIC_SEED, 1, "a secret")
 MISTAKES = [(name, mistake) for name, answers in WRONG.items() for mistake in answers]
 IMPORTS = """
 import numpy as np, torch
@@ -35,12 +37,12 @@ def answer_of(name, source):
     return namespace[find(name).answer]
 
 
-def probed(name, answer, seed=0):
-    return find(name).probe(answer, np.random.default_rng(seed))
+def probed(name, answer, seed=PUBLIC_SEED):
+    return find(name).probe(answer, generator(name, seed))
 
 
 @cache
-def expected_of(name, seed=0):
+def expected_of(name, seed=PUBLIC_SEED):
     return probed(name, find(name).load_reference(), seed)
 
 
@@ -105,7 +107,7 @@ def test_the_reference_holds_under_every_seed(name):
 @pytest.mark.parametrize(("name", "words"), [(name, words) for name, answers in RIGHT.items() for words in answers])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_right_answers_in_other_words_hold(name, words):
-    for seed in range(3):
+    for seed in SEEDS:
         evidence = probed(name, answer_of(name, RIGHT[name][words]), seed)
         assert failures(name, evidence, expected_of(name, seed)) == []
 
@@ -113,7 +115,7 @@ def test_right_answers_in_other_words_hold(name, words):
 # --- Wrong answers ---
 
 
-def first_sentence(name, mistake, seed=0):
+def first_sentence(name, mistake, seed=PUBLIC_SEED):
     """The sentence of the first visible claim that does not hold, or None."""
     answer = answer_of(name, WRONG[name][mistake][0])
     sentences = failures(name, probed(name, answer, seed), expected_of(name, seed), hidden=False)
@@ -122,7 +124,7 @@ def first_sentence(name, mistake, seed=0):
 
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES)
 def test_a_wrong_answer_gets_its_sentence(name, mistake):
-    for seed in (0, 1):
+    for seed in SEEDS:
         sentence = first_sentence(name, mistake, seed)
         assert sentence is not None, "no visible claim finds this mistake"
         assert WRONG[name][mistake][1] in sentence
@@ -170,7 +172,7 @@ def test_evidence_is_small_and_plain(name):
             assert not isinstance(value, np.ndarray) or value.dtype.kind in "fiub"
             assert not isinstance(value, str) or len(value) < 2000
         size = max(size, sum(getattr(value, "nbytes", len(str(value))) for value in evidence.values()))
-    assert size < 700_000
+    assert size < 600_000
 
 
 def strange_answers():
@@ -260,68 +262,3 @@ def test_a_probe_works_whatever_the_settings_are(name):
     finally:
         torch.set_default_dtype(dtype)
     assert failures(name, evidence, expected_of(name)) == []
-
-
-# --- Claims ---
-
-GARBAGE = (
-    None,
-    "",
-    "[",
-    "[]",
-    "[a, b]",
-    "returned",
-    "CourseError:",
-    "x" * 5000,
-    "<b>\0\n\u2028</b>",
-    0,
-    -1,
-    10**400,
-    float("nan"),
-    float("inf"),
-    1e308,
-    True,
-    np.array(np.nan),
-    np.zeros(0),
-    np.zeros((2, 3)),
-    np.full((300, 2, 5, 5, 3), np.nan),
-    np.full((2, 3, 14, 13), np.inf),
-    np.full((15, 2, 2, 2), 10**6),
-    np.zeros((15, 2, 2, 2), np.int64),
-    np.array(["text"]),
-    np.array([None, {}], dtype=object),
-    [1, 2],
-    {"a": 1},
-    object(),
-)
-
-
-def assert_survives(name, evidence, expected):
-    for claim in find(name).claims:
-        assert claim.holds(evidence, expected) in (True, False)
-        sentence = claim.otherwise(evidence, expected)
-        assert type(sentence) is str
-        assert len(sentence) < 200
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_claims_survive_anything_and_hold_for_none_of_it(name):
-    expected = expected_of(name)
-    for evidence in ({}, None, 3, "evidence", [], *(dict.fromkeys(expected, value) for value in GARBAGE)):
-        assert_survives(name, evidence, expected)
-        holding = sum(claim.holds(evidence, expected) for claim in find(name).claims)
-        lucky = type(evidence) is dict and type(next(iter(evidence.values()), None)) in (int, float, bool)
-        assert holding <= lucky  # a number may happen to be the right one: infinity, 0, 1
-    assert_survives(name, expected, {})
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_claims_survive_a_single_thing_out_of_place(name):
-    expected = expected_of(name)
-    for key in expected:
-        assert_survives(name, {other: value for other, value in expected.items() if other != key}, expected)
-        for value in GARBAGE:
-            assert_survives(name, expected | {key: value}, expected)
-        if isinstance(expected[key], np.ndarray) and expected[key].size:
-            assert_survives(name, expected | {key: expected[key][::-1]}, expected)
-            assert_survives(name, expected | {key: expected[key][:1]}, expected)
