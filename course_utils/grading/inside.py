@@ -54,16 +54,23 @@ def send(pipe, header, blob=b""):
 
 
 def receive(pipe):
-    """(header, bytes) of the next message.
+    """(header, bytes) of the next message of an unbuffered pipe.
 
     Raises:
         EOFError: nobody is at the other end any more.
     """
-    lengths = pipe.read(HEAD.size)
-    if len(lengths) < HEAD.size:
-        raise EOFError
-    text, blob = HEAD.unpack(lengths)
-    return json.loads(pipe.read(text)), pipe.read(blob)
+    text, blob = HEAD.unpack(_exactly(pipe, HEAD.size))
+    return json.loads(_exactly(pipe, text)), _exactly(pipe, blob)
+
+
+def _exactly(pipe, size):
+    found = bytearray()
+    while len(found) < size:
+        part = pipe.read(size - len(found))
+        if not part:
+            raise EOFError
+        found += part
+    return bytes(found)
 
 
 # --- In the child: untrusted from here on ---
@@ -311,7 +318,7 @@ def main(wanted, kits, pipes, *hidden):
             for other in places:
                 if other[0] != jobs:
                     os.close(int(other[0])), os.close(int(other[1]))
-            with os.fdopen(int(jobs), "rb") as jobs, os.fdopen(int(results), "wb") as results:
+            with os.fdopen(int(jobs), "rb", 0) as jobs, os.fdopen(int(results), "wb") as results:
                 step_down(jobs, results, wanted, paths, scratch)
             os._exit(0)
     for jobs, results, _ in places:

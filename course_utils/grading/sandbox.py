@@ -159,7 +159,7 @@ class Sandboxes:
         self._processes.append(process)
         for end in theirs:
             os.close(end)
-        opened = [(os.fdopen(jobs, "wb"), os.fdopen(results, "rb")) for _, jobs, results, _, _ in pipes]
+        opened = [(os.fdopen(jobs, "wb"), os.fdopen(results, "rb", 0)) for _, jobs, results, _, _ in pipes]
         return [(*_greeted(results), jobs, results) for jobs, results in opened]
 
     def _settings(self):

@@ -15,7 +15,7 @@ from course_utils.exercises import exercises
 from course_utils.files import CourseError
 from course_utils.grading import classes
 from course_utils.grading.records import read_records
-from course_utils.grading.sandbox import Sandbox
+from course_utils.grading.sandbox import Sandboxes
 
 ROOT = Path(__file__).parents[2]
 PSNR = """
@@ -59,7 +59,7 @@ CLASS = {
 
 def sandboxed():
     try:
-        Sandbox({}).close()
+        Sandboxes({}, "").close()
     except CourseError as error:
         return str(error)
     return ""
@@ -168,7 +168,7 @@ def test_what_is_made_from_the_records(graded):
 
 @pytest.fixture(scope="module")
 def grader():
-    with classes.Grader(["residual_loss", "train_step"], "s", seconds=5) as found:
+    with classes.graders(["residual_loss", "train_step"], "s", seconds=5) as (found,):
         yield found
 
 

@@ -31,7 +31,7 @@ from course_utils.metrics import comparable
 @pytest.fixture(scope="module")
 def grader():
     try:
-        with classes.Grader(list(exercises()), PUBLIC_SEED) as found:
+        with classes.graders(list(exercises()), PUBLIC_SEED) as (found,):
             yield found
     except CourseError as error:
         pytest.skip(str(error))
