@@ -7,6 +7,7 @@ plain data, `judge` looks at them here. Records are appended as they are made, s
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import queue
@@ -85,9 +86,13 @@ class Grader:
         entries = [answers.entry(name) for name in self.chosen]
         points, of = (sum(entry[name] for entry in entries) for name in ("points", "of"))
         record = {"schema": SCHEMA, **about, "rung": self.sandbox.rung, "points": points, "of": of}
-        record |= {"notices": [str(notice)[:500] for notice in notices[:50]], "exercises": entries}
+        record |= {"notices": _texts(notices), "exercises": entries}
         times = {"key": about["key"], "seconds": time.perf_counter() - start, "exercises": answers.times}
         return record, times
+
+
+def _texts(notices, most=50):
+    return [str(notice)[:500] for notice in notices[:most]]
 
 
 class _Answers:
@@ -107,15 +112,18 @@ class _Answers:
         entry |= {"error": stopped or verdict.error, "where": "", "trace": "", "printed": ""}
         if not stopped:
             entry |= {each: getattr(verdict, each) for each in ("where", "trace", "printed")}
-        nowhere = [] if program else [f"{exercise.answer} is defined nowhere"]
-        return entry | {"notices": nowhere or program["notices"], "source": program.get("source", "")[:20_000]}
+        notices = _texts(program["notices"]) if program else [f"{exercise.answer} is defined nowhere"]
+        return entry | {"notices": notices, "source": str(program.get("source", ""))[:20_000]}
 
     def _examined(self, name):
         """(Verdict, ""), or (None, why there is none)."""
         if name not in self.verdicts:
             self.verdicts[name] = None, "it needs itself"  # until it is known
             start = time.perf_counter()
-            self.verdicts[name] = self._examine(self.grader.chosen[name])
+            try:
+                self.verdicts[name] = self._examine(self.grader.chosen[name])
+            except (LookupError, TypeError, AttributeError) as error:  # the reading came back out of shape
+                self.verdicts[name] = None, f"what was handed in cannot be made out ({type(error).__name__})"
             self.times[name] = time.perf_counter() - start
         return self.verdicts[name]
 
@@ -126,7 +134,9 @@ class _Answers:
         if program["error"]:
             return judge.Verdict(exercise.name, "raised", error=program["error"]), ""
         programs = [*self._used(program, [exercise.name]), program]
-        findings, stopped = self.grader.sandbox.probe(exercise, programs, self.cells)
+        labels = {label for each in programs for label, _ in each.get("statements", ())}
+        cells = {label: self.cells[label] for label in labels}
+        findings, stopped = self.grader.sandbox.probe(exercise, programs, cells)
         if stopped:
             return None, stopped
         return judge.verdict(exercise, findings, self.grader.expected[exercise.name], hidden=True), ""
@@ -211,9 +221,12 @@ def _by_dask(work, todo, address):
             f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler`"
         ) from None
     with client:
-        futures = [client.submit(_on_worker, work, *_read(each), pure=False) for each in todo]
-        for _, result in as_completed(futures, with_results=True):
+        given = (client.submit(_on_worker, work, *_read(each), pure=False) for each in todo)
+        ahead = 4 + 2 * sum(client.nthreads().values())  # so that a large class need not fit into memory
+        futures = as_completed(itertools.islice(given, ahead), with_results=True)
+        for _, result in futures:
             yield result
+            futures.update(itertools.islice(given, 1))
 
 
 def _on_worker(work, about, files, notices):

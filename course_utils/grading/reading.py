@@ -453,7 +453,7 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 BRANCHES = (ast.If, ast.Try, ast.TryStar, ast.With)
-ANYWHERE = (*IMPORTS, *DEFINITIONS, *ASSIGNMENTS, *BRANCHES)  # taken from any cell where they are needed
+ANYWHERE = (*IMPORTS, *DEFINITIONS, *ASSIGNMENTS, *BRANCHES, ast.Delete)  # taken from any cell where they are needed
 CHANGERS = {"append", "extend", "insert", "add", "update", "setdefault", "sort", "reverse", "fill"}
 
 
