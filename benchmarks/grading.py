@@ -1,6 +1,6 @@
 """What it costs to grade a class: `course grade` beside nbgrader and otter-grader, the same exercise, in one run.
 
-    .venv/bin/python benchmarks/grading.py [--json FILE] [--students 300] [--rivals 3] [--only ours,rivals,scale]
+    .venv/bin/python benchmarks/grading.py [--json FILE] [--students 300] [--rivals 3] [--only ours,rivals,scale,large]
 
 How it measures
     A class is a folder of notebooks, one for each student, with two right answers to lesson 5: the network, DnCNN, and
@@ -24,6 +24,11 @@ Why that is fair
     write. `course grade` asks more (probes, hidden claims, five exercises that were not attempted), in sandboxes.
     Both rivals have their own environments with the same PyTorch as this one, and each submission must have full marks
     before its time counts.
+
+What "large" does
+    3,000 submissions, of which one in ten is one of the attacks of tests/attacks. The run is killed twice, when a third
+    and when two thirds of the records are there, and resumed. In the end there is one record for each, none twice, and
+    every honest one has full marks.
 
 The environments of the rivals are made once, in a folder of the kit's caches (--environments): some 100 MB from the
 registry, and PyTorch, which is shared with this environment if uv has it already. Without a network they are left out.
@@ -55,7 +60,7 @@ from course_utils.exercises import find
 from course_utils.files import atomic
 from course_utils.profiles import cores
 
-PARTS = ("ours", "rivals", "scale")
+PARTS = ("ours", "rivals", "scale", "large")
 LESSON = "05_dncnn"
 NBGRADER, OTTER = "nbgrader==0.9.6", "otter-grader==7.0.0"
 LOOK_EVERY = 0.2  # seconds between two looks at the memory
@@ -403,6 +408,41 @@ def measure_scale(submissions):
     return {jobs: ours(submissions, jobs).seconds for jobs in (1, 2)}
 
 
+def measure_large(folder, students=3000):
+    """{"seconds", "records"}: honest and hostile submissions, killed twice."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests/attacks"))
+    from attacks import ATTACKS
+
+    hostile = [attack for attack in ATTACKS if set(attack.rungs) > {"landlock"}]  # the rest only waits for its limit
+    submissions = write_class(folder / "large", students - students // 10)
+    for i in range(students // 10):
+        for name, content in hostile[i % len(hostile)].steps[-1]:
+            path = submissions / f"mallory{i:04}" / f"{i:04}{Path(name).suffix}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+    out, start = folder / "graded", time.perf_counter()
+    command = [sys.executable, "-m", "course_utils", "grade", submissions, "--out", out, "--seconds", "2", "--resume"]
+    for share in (1 / 3, 2 / 3, 1):
+        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
+        while process.poll() is None and (share == 1 or lines(out) < share * students):
+            time.sleep(0.1)
+        process.kill()
+        process.wait()
+    seconds = time.perf_counter() - start
+    records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    keys = {record["key"] for record in records}
+    right = [record for record in records if outcomes(record) == dict.fromkeys(ANSWERS, "holds")]
+    if not len(keys) == len(records) == students or len(right) < students - students // 10:
+        raise RuntimeError(f"{students} submissions: {len(records)} records, {len(keys)} students, {len(right)} right")
+    return {"seconds": seconds, "records": len(records), "hostile": students // 10, "kinds": len(hostile)}
+
+
+def lines(out):
+    """How many records there are."""
+    path = out / "records.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def measure(options, folder):
     """The figures of each part."""
     results = {}
@@ -413,6 +453,8 @@ def measure(options, folder):
         results["rivals"] = measure_rivals(options.environments, options.rivals)
     if "scale" in options.only:
         results["scale"] = measure_scale(submissions)
+    if "large" in options.only:
+        results["large"] = measure_large(folder)
     return results
 
 
@@ -431,6 +473,11 @@ def show(results, students):
     if "scale" in results:
         one, two = results["scale"][1], results["scale"][2]
         print(f"{students} submissions: {one:.1f} s with one job, {two:.1f} s with two: {one / two:.2f} times as fast")
+    if "large" in results:
+        print(
+            "{records} submissions, {hostile} hostile ones of {kinds} kinds, killed twice: "
+            "{records} records, none twice, {seconds:.0f} s".format(**results["large"])
+        )
 
 
 def flat(results):
@@ -449,6 +496,7 @@ def flat(results):
             numbers[f"ratio_{name}"] = row["seconds"] / each["seconds"]
     if "scale" in results:
         numbers["jobs_scaling"] = results["scale"][1] / results["scale"][2]
+    numbers |= {f"large_{key}": value for key, value in results.get("large", {}).items()}
     return numbers
 
 

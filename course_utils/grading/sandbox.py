@@ -48,15 +48,13 @@ WAYS_OUT = (
 def stage(folder, chosen):
     """Lay out what may be in a sandbox.
 
-    folder/base is for its server; folder/<name> is a kit without the reference of that exercise, folder/whole a kit
-    with all of them, where no submission is run. Each kit has the probe, and no claim.
+    folder/<name> is a kit without the reference of that exercise, folder/whole a kit with all of them, where no
+    submission is run. Each kit has the probe, and no claim.
 
     Args:
-        folder: an empty folder.
+        folder: where to.
         chosen: the exercises, {name: Exercise}.
     """
-    for name in BASE:
-        _put(folder / "base" / "course_utils" / f"{name}.py", (PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
     whole = folder / "whole"
     leave = shutil.ignore_patterns("__pycache__", "lesson_*.py", "grading", "cli.py", "authoring.py", "*.js", "*.css")
     shutil.copytree(PACKAGE, whole / "course_utils", ignore=leave)
@@ -72,6 +70,12 @@ def stage(folder, chosen):
             _put(kit / f"probe_of_{name}.py", reading.sliced(declared, exercise.probe.__name__))
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def stage_base(folder):
+    """Lay out in folder/base what the server of the sandboxes needs of the kit, which is nothing to be kept secret."""
+    for name in BASE:
+        _put(folder / "base" / "course_utils" / f"{name}.py", (PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
 
 
 def _put(path, source):
@@ -114,8 +118,10 @@ class Sandboxes:
         self.folder.chmod(0o755)
         self.all, self._processes = [], []
         try:
-            stage(self.folder / "kits", chosen)
-            first, *self.all = [Sandbox(self, *connection) for connection in self.start(count + 1)]
+            stage_base(self.folder / "kits")
+            pipes = self._begun(count + 1)
+            stage(self.folder / "kits", chosen)  # while PyTorch is imported over there
+            first, *self.all = [Sandbox(self, *_greeted(results), jobs, results) for jobs, results in pipes]
             self.expected = {name: first.reference(exercise) for name, exercise in chosen.items()}
             first.stop()
             shutil.rmtree(self.folder / "kits" / "whole")
@@ -140,12 +146,17 @@ class Sandboxes:
             sandbox.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, count):
-        """[(pid, rung, pipe for jobs, pipe for results)] of so many new sandboxes.
+    def another(self):
+        """(pid, rung, pipe for jobs, pipe for results) of a new one.
 
         Raises:
-            CourseError: they do not start, or have been closed.
+            CourseError: it does not start, or all have been closed.
         """
+        ((jobs, results),) = self._begun(1)
+        return *_greeted(results), jobs, results
+
+    def _begun(self, count):
+        """Begin to start so many; their pipes for jobs and results."""
         if self._processes is None:
             raise CourseError("the sandbox was closed")
         pipes = [(*os.pipe(), *os.pipe(), tempfile.mkdtemp(prefix="scratch-", dir=self.folder)) for _ in range(count)]
@@ -159,8 +170,7 @@ class Sandboxes:
         self._processes.append(process)
         for end in theirs:
             os.close(end)
-        opened = [(os.fdopen(jobs, "wb"), os.fdopen(results, "rb", 0)) for _, jobs, results, _, _ in pipes]
-        return [(*_greeted(results), jobs, results) for jobs, results in opened]
+        return [(os.fdopen(jobs, "wb"), os.fdopen(results, "rb", 0)) for _, jobs, results, _, _ in pipes]
 
     def _settings(self):
         """The environment in there: nothing of ours."""
@@ -290,7 +300,7 @@ class Sandbox:
             reply, message = _receive(self._results, self.seconds + GRACE, whole=True)
         except (EOFError, OSError, ValueError):
             self.stop()
-            ((self.pid, self.rung, self._jobs, self._results),) = self._family.start(1)
+            self.pid, self.rung, self._jobs, self._results = self._family.another()
             return "died", {}, b""
         if reply["end"] != "done":
             return reply["end"], {}, b""

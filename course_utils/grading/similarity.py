@@ -27,7 +27,7 @@ Measured, with what led to these numbers (much of the data is in tests/grading/t
   window of 4) finds 10 copies in place of 11; answers are short, so all phrases are kept.
 """
 
-import inspect
+import ast
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -38,6 +38,7 @@ from pathlib import Path
 
 import numpy as np
 
+import course_utils
 from course_utils.exercises import exercises
 from course_utils.files import CourseError, atomic
 from course_utils.grading.feedback import PAGE, STYLE
@@ -123,7 +124,16 @@ def pairs(records, course=None):
 def references(names):
     """{exercise: [the source of the course's own answer]}, for those of the names that the course knows."""
     known = exercises()
-    return {name: [inspect.getsource(known[name].load_reference())] for name in names if name in known}
+    return {name: [_source_of(known[name].reference)] for name in names if name in known}
+
+
+def _source_of(reference):
+    """The source of "course_utils.module:Symbol", read from its file: an import would bring PyTorch with it."""
+    module, _, symbol = reference.partition(":")
+    path = Path(course_utils.__file__).parent.parent / f"{module.replace('.', '/')}.py"
+    text = path.read_text(encoding="utf-8")
+    (node,) = [node for node in ast.parse(text).body if getattr(node, "name", None) == symbol]
+    return ast.get_source_segment(text, node)
 
 
 def words(source):

@@ -306,7 +306,8 @@ def test_two_runs_do_not_write_into_one_folder(folder, tmp_path):
     ],
 )
 def test_bad_input_is_one_line(tmp_path, arguments, said):
-    pytest.importorskip("distributed")
+    if "--dask" in arguments:
+        pytest.importorskip("distributed")
     (tmp_path / "class").mkdir()
     (tmp_path / "class/ada.py").write_text(PSNR)
     (tmp_path / "empty").mkdir()
