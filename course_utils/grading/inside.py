@@ -1,21 +1,24 @@
 """The inside of the sandbox: a process that imports torch once, and has a child of its own for each answer.
 
-    python -m course_utils.grading.inside RUNG KITS JOBS,RESULTS,SCRATCH:... HIDDEN...
+    python -m course_utils.grading.inside RUNG KITS LINE,SCRATCH:... HIDDEN...
 
-Started by `sandbox.Sandboxes`, from a folder in which no reference, claim or seed exists. It reads jobs from a pipe and
-writes what came of them to another; it never looks into what a child brings. The child locks itself in before it
-touches what was handed in. What it brings is data of known kinds (`pack`), and may be forged: that gains nothing, since
-it is judged elsewhere against values which no process in here has.
+Started by `sandbox.Sandboxes`, from a folder in which no reference, claim or seed exists. Over a line, a socket, it
+gets for each answer a file with the job and a pipe for what comes of it. It hands both to a child and looks into
+neither, so that nothing of one submission is in its memory when the next one comes. The child locks itself in before it
+touches what was handed in. What it brings is data of known kinds, and may be forged: that gains nothing, since it is
+judged elsewhere against values which no process in here has.
 """
 
 import ast
 import gc
+import itertools
 import json
 import linecache
 import os
 import select
 import shutil
 import signal
+import socket
 import struct
 import sys
 import sysconfig
@@ -28,7 +31,7 @@ from course_utils.grading import isolation, reading
 
 RUNGS = ("namespaces", "landlock", "rlimits")  # from the strongest down
 HEAD = struct.Struct(">II")  # lengths of the header, JSON, and of the bytes after it
-LONGEST = 16 * 2**20  # bytes that a child may bring
+STOP = b"stop"
 MEMORY, FILE_SIZE, SCRATCH_SIZE = 2 * 2**30, 16 * 2**20, 64 * 2**20  # bytes
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
@@ -38,39 +41,24 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 
 def pack(header, arrays=None):
-    """One message: a dict as JSON, then arrays as safetensors."""
+    """A message: a dict as JSON, then arrays as safetensors, or bytes as they are."""
     from safetensors.numpy import save
 
+    blob = arrays if isinstance(arrays, bytes) else save(arrays) if arrays else b""
     text = json.dumps(header).encode()
-    blob = save(arrays) if arrays else b""
     return HEAD.pack(len(text), len(blob)) + text + blob
 
 
-def send(pipe, header, blob=b""):
-    """Write one message, a dict and bytes."""
-    text = json.dumps(header).encode()
-    pipe.write(HEAD.pack(len(text), len(blob)) + text + blob)
-    pipe.flush()
-
-
-def receive(pipe):
-    """(header, bytes) of the next message of an unbuffered pipe.
+def unpack(message):
+    """(header, bytes) of a message.
 
     Raises:
-        EOFError: nobody is at the other end any more.
+        ValueError, RecursionError: it is none.
     """
-    text, blob = HEAD.unpack(_exactly(pipe, HEAD.size))
-    return json.loads(_exactly(pipe, text)), _exactly(pipe, blob)
-
-
-def _exactly(pipe, size):
-    found = bytearray()
-    while len(found) < size:
-        part = pipe.read(size - len(found))
-        if not part:
-            raise EOFError
-        found += part
-    return bytes(found)
+    if len(message) < HEAD.size or len(message) != HEAD.size + sum(HEAD.unpack(message[: HEAD.size])):
+        raise ValueError("torn, or no message")
+    end = HEAD.size + HEAD.unpack(message[: HEAD.size])[0]
+    return json.loads(message[HEAD.size : end]), message[end:]
 
 
 # --- In the child: untrusted from here on ---
@@ -138,9 +126,11 @@ def confine(job, rung, paths, scratch):
         isolation.seccomp()
 
 
-def child(job, blob, pipe, *place):
+def child(task, pipe, *place):
     """Do the job, locked in, and end."""
     try:
+        with os.fdopen(task, "rb") as file:
+            job, blob = unpack(file.read())
         confine(job, *place)
         if "kit" in job:
             sys.path.insert(0, job["kit"])
@@ -162,33 +152,14 @@ def paths_to_read(hidden):
     return [path for root in sorted(roots - inner) for path in isolation.outside(root, set(hidden))]
 
 
-def wait_for(pid, pipe, seconds):
-    """(how it ended, bytes): read what a child brings until it ends, brings too much, or takes too long."""
-    brought, deadline = bytearray(), time.monotonic() + seconds
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([pipe], [], [], left)[0]:
-            end = "time"
-            break
-        part = os.read(pipe, 2**20)
-        brought += part
-        if not part or len(brought) > LONGEST:
-            end = "flood" if part else "done"
-            break
-    if end != "done":
-        os.kill(pid, signal.SIGKILL)
-        return end, b""
-    return _ended(pid, deadline), bytes(brought)
-
-
-def _ended(pid, deadline):
-    """How a child ended that closed its pipe: "done", or the signal; one that stays is killed."""
+def wait_for(pid, line, seconds):
+    """How a child ended: "done", the signal, "time" if it took too long, "flood" if we are told to stop it."""
     process = os.pidfd_open(pid)
-    ended = select.select([process], [], [], max(0, deadline - time.monotonic()))[0]
+    ready = select.select([process, line], [], [], seconds)[0]
     os.close(process)
-    if not ended:
+    if process not in ready:
         os.kill(pid, signal.SIGKILL)
-        return "time"
+        return "flood" if ready else "time"
     status = os.waitpid(pid, 0)[1]
     return "done" if os.WIFEXITED(status) else signal.Signals(os.WTERMSIG(status)).name
 
@@ -226,26 +197,25 @@ def empty(scratch, rung):
     os.chmod(scratch, 0o777)
 
 
-def serve(jobs, results, rung, paths, scratch):
-    """Do one job after the other until nobody asks any more."""
+def serve(line, rung, paths, scratch):
+    """Have a child for each order, until nobody is at the other end of the line any more."""
     while True:
-        try:
-            job, blob = receive(jobs)
-        except EOFError:
+        order, ends, _, _ = socket.recv_fds(line, 64, 2)
+        if not order:
             return
+        if order == STOP:  # came too late
+            continue
         empty(scratch, rung)
-        start = time.monotonic()
-        out, into = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.closerange(3, into)
-            os.closerange(into + 1, 256)
-            child(job, blob, into, rung, paths, scratch)
-        os.close(into)
-        end, brought = wait_for(pid, out, job["seconds"])
-        os.close(out)
+            for start, end in itertools.pairwise([2, *sorted(ends), 256]):
+                os.closerange(start + 1, end)
+            child(*ends, rung, paths, scratch)
+        for end in ends:
+            os.close(end)
+        ended = wait_for(pid, line, int(order))
         kill_all()
-        send(results, {"end": end, "seconds": time.monotonic() - start}, brought)
+        line.send(ended.encode())
 
 
 def climb(wanted):
@@ -271,13 +241,14 @@ def climb(wanted):
     return "landlock", 0
 
 
-def step_down(jobs, results, wanted, paths, scratch):
+def step_down(line, wanted, paths, scratch):
     """Say who we are, go to the rung wanted, say which that is, and serve."""
     isolation.prctl(isolation.DIE_WITH_PARENT, signal.SIGKILL)
-    send(results, {"pid": os.getpid()})
+    line.send(json.dumps({"pid": os.getpid()}).encode())
     try:
         rung, pid = climb(wanted)
         if pid:
+            line.close()
             os.waitpid(pid, 0)
             return
         if rung == "namespaces":
@@ -285,10 +256,11 @@ def step_down(jobs, results, wanted, paths, scratch):
             isolation.mount_read_only()
         isolation.prctl(isolation.SUBREAPER, 1)
     except OSError as error:
-        return send(results, {"error": str(error)})
+        line.send(json.dumps({"error": str(error)}).encode())
+        return
     os.environ.update(TMPDIR=scratch, HOME=scratch)
-    send(results, {"rung": rung})
-    serve(jobs, results, rung, paths, scratch)
+    line.send(json.dumps({"rung": rung}).encode())
+    serve(line, rung, paths, scratch)
 
 
 def _has_kit(path):
@@ -296,33 +268,30 @@ def _has_kit(path):
     return os.path.isdir(os.path.join(path, "course_utils"))
 
 
-def main(wanted, kits, pipes, *hidden):
-    """Import what most answers need, once; then have a process for each pair of pipes, "jobs,results,scratch:..."."""
+def main(wanted, kits, lines, *hidden):
+    """Import what most answers need, once; then have a process for each line, "number,scratch:..."."""
     import cv2  # noqa: F401
     import numpy.random  # noqa: F401
     import PIL.Image  # noqa: F401
     import safetensors.numpy  # noqa: F401
     import torch
 
-    null = os.open("/dev/null", os.O_RDWR)
-    os.dup2(null, 0), os.dup2(null, 1)
     torch.set_num_threads(1)
     base = os.path.join(kits, "base")
     sys.path[:] = [path for path in sys.path if path.endswith("-packages") or not _has_kit(path) or path == base]
     paths = [*paths_to_read([*hidden, kits]), base]
     gc.collect()
     gc.freeze()
-    places = [each.split(",") for each in pipes.split(":")]
-    for jobs, results, scratch in places:
+    places = [each.split(",") for each in lines.split(":")]
+    for number, scratch in places:
         if os.fork() == 0:
-            for other in places:
-                if other[0] != jobs:
-                    os.close(int(other[0])), os.close(int(other[1]))
-            with os.fdopen(int(jobs), "rb", 0) as jobs, os.fdopen(int(results), "wb") as results:
-                step_down(jobs, results, wanted, paths, scratch)
+            for other, _ in places:
+                if other != number:
+                    os.close(int(other))
+            step_down(socket.socket(fileno=int(number)), wanted, paths, scratch)
             os._exit(0)
-    for jobs, results, _ in places:
-        os.close(int(jobs)), os.close(int(results))
+    for number, _ in places:
+        os.close(int(number))
     for _ in places:
         os.wait()
     shutil.rmtree(os.path.dirname(kits), ignore_errors=True)  # if who started us was killed

@@ -882,7 +882,7 @@ def _rank_of_value(value, name, functions):
         case ast.Name(id=other):
             return NOTHING if other == name else WRITTEN
         case ast.Attribute():
-            return IMPORTED if _root(value) in KIT else WRITTEN
+            return {None: MADE, **dict.fromkeys(KIT, IMPORTED)}.get(_root(value), WRITTEN)
         case ast.IfExp(body=one, orelse=other):
             return max(_rank_of_value(each, name, functions) for each in (one, other))
         case ast.Call(func=called, args=args) if _root(called) not in (name, *KIT):  # psnr = psnr(y, x) is a number

@@ -13,9 +13,11 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import course_utils
@@ -28,6 +30,7 @@ from course_utils.grading.judge import stream
 PACKAGE = Path(course_utils.__file__).resolve().parent
 BASE = ("__init__", "files", "exercises/__init__", "exercises/probing", "grading/__init__")
 BASE += tuple(f"grading/{name}" for name in ("inside", "isolation", "reading"))
+LONGEST = 16 * 2**20  # bytes that may come out
 START, GRACE = 120, 10  # seconds: for importing torch, and beyond a job's own limit
 ENDS = {
     "time": "no answer within {seconds} seconds",
@@ -119,9 +122,9 @@ class Sandboxes:
         self.all, self._processes = [], []
         try:
             stage_base(self.folder / "kits")
-            pipes = self._begun(count + 1)
+            lines = self._begun(count + 1)
             stage(self.folder / "kits", chosen)  # while PyTorch is imported over there
-            first, *self.all = [Sandbox(self, *_greeted(results), jobs, results) for jobs, results in pipes]
+            first, *self.all = [Sandbox(self, line, *_greeted(line)) for line in lines]
             self.expected = {name: first.reference(exercise) for name, exercise in chosen.items()}
             first.stop()
             shutil.rmtree(self.folder / "kits" / "whole")
@@ -147,30 +150,29 @@ class Sandboxes:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def another(self):
-        """(pid, rung, pipe for jobs, pipe for results) of a new one.
+        """(line, pid, rung) of a new one.
 
         Raises:
             CourseError: it does not start, or all have been closed.
         """
-        ((jobs, results),) = self._begun(1)
-        return *_greeted(results), jobs, results
+        (line,) = self._begun(1)
+        return line, *_greeted(line)
 
     def _begun(self, count):
-        """Begin to start so many; their pipes for jobs and results."""
+        """Begin to start so many; the lines to them."""
         if self._processes is None:
             raise CourseError("the sandbox was closed")
-        pipes = [(*os.pipe(), *os.pipe(), tempfile.mkdtemp(prefix="scratch-", dir=self.folder)) for _ in range(count)]
-        places = ":".join(f"{jobs},{results},{scratch}" for jobs, _, _, results, scratch in pipes)
+        lines = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(count)]
+        theirs = [line.fileno() for _, line in lines]
+        places = ":".join(f"{end},{tempfile.mkdtemp(prefix='scratch-', dir=self.folder)}" for end in theirs)
         command = [sys.executable, "-s", "-P", "-m", "course_utils.grading.inside", self.rung]
         command += [str(self.folder / "kits"), places, *self.hidden]
-        theirs = [end for jobs, _, _, results, _ in pipes for end in (jobs, results)]
-        process = subprocess.Popen(
-            command, env=self._settings(), pass_fds=theirs, stdin=subprocess.DEVNULL, start_new_session=True
-        )
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+        process = subprocess.Popen(command, env=self._settings(), pass_fds=theirs, start_new_session=True, **quiet)
         self._processes.append(process)
-        for end in theirs:
-            os.close(end)
-        return [(os.fdopen(jobs, "wb"), os.fdopen(results, "rb", 0)) for _, jobs, results, _, _ in pipes]
+        for _, line in lines:
+            line.close()
+        return [line for line, _ in lines]
 
     def _settings(self):
         """The environment in there: nothing of ours."""
@@ -179,23 +181,17 @@ class Sandboxes:
         return settings | {"PYTHONDONTWRITEBYTECODE": "1", "PATH": os.defpath, "LANG": "C.UTF-8"}
 
 
-def _greeted(results):
+def _greeted(line):
     """(pid, rung) of a sandbox that has just started."""
+    line.settimeout(START)
     try:
-        pid = _receive(results, START)["pid"]
-        hello = _receive(results, START)
-    except EOFError:
+        pid = json.loads(line.recv(4096) or "{}")["pid"]
+        hello = json.loads(line.recv(4096) or "{}")
+    except (OSError, KeyError):
         raise CourseError("the sandbox does not start; what it says stands above") from None
-    if "error" in hello:
-        raise CourseError(f"no sandbox on this machine: {hello['error']}; {WAYS_OUT}")
+    if "rung" not in hello:
+        raise CourseError(f"no sandbox on this machine: {hello.get('error', 'it ended')}; {WAYS_OUT}")
     return pid, hello["rung"]
-
-
-def _receive(results, seconds, whole=False):
-    """The next header, or (header, bytes); EOFError if none comes in time."""
-    if not select.select([results], [], [], seconds)[0]:
-        raise EOFError
-    return inside.receive(results) if whole else inside.receive(results)[0]
 
 
 class Sandbox:
@@ -205,15 +201,13 @@ class Sandbox:
         rung: "namespaces" (with Landlock, seccomp and limits), "landlock" (with seccomp and limits), or "rlimits".
     """
 
-    def __init__(self, family, pid, rung, jobs, results):
+    def __init__(self, family, line, pid, rung):
         self._family, self.seconds = family, family.seconds
-        self.pid, self.rung, self._jobs, self._results = pid, rung, jobs, results
+        self._line, self.pid, self.rung = line, pid, rung
 
     def stop(self):
         """End its process."""
-        for pipe in (self._jobs, self._results):
-            with contextlib.suppress(OSError):
-                pipe.close()
+        self._line.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
@@ -295,20 +289,42 @@ class Sandbox:
 
     def _ask(self, job, blob=b""):
         """(how it ended, header, bytes); a sandbox that died, or got stuck, is replaced by a new one."""
+        out, into = os.pipe()
         try:
-            inside.send(self._jobs, {**job, "seconds": self.seconds}, blob)
-            reply, message = _receive(self._results, self.seconds + GRACE, whole=True)
-        except (EOFError, OSError, ValueError):
+            with tempfile.TemporaryFile() as task:
+                task.write(inside.pack({**job, "seconds": self.seconds}, blob))
+                task.seek(0)
+                socket.send_fds(self._line, [str(self.seconds).encode()], [task.fileno(), into])
+            os.close(into)
+            end, message = self._brought(out)
+        except (EOFError, OSError):
             self.stop()
-            self.pid, self.rung, self._jobs, self._results = self._family.another()
+            self._line, self.pid, self.rung = self._family.another()
             return "died", {}, b""
-        if reply["end"] != "done":
-            return reply["end"], {}, b""
+        finally:
+            os.close(out)
         try:
-            size, rest = inside.HEAD.unpack(message[: inside.HEAD.size])
-            body = message[inside.HEAD.size :]
-            if len(body) != size + rest:
-                raise ValueError("torn")
-            return "done", json.loads(body[:size]), body[size:]
-        except (ValueError, RecursionError, inside.struct.error):
+            return (end, *inside.unpack(message)) if end == "done" else (end, {}, b"")
+        except (ValueError, RecursionError):
             return "garbled" if message else "silent", {}, b""
+
+    def _brought(self, out):
+        """(how it ended, bytes): read until the sandbox says that nobody is in there any more."""
+        message, asked, deadline = bytearray(), False, time.monotonic() + self.seconds + GRACE
+        sources = [out, self._line]
+        while True:
+            ready = select.select(sources, [], [], max(0, deadline - time.monotonic()))[0]
+            if out in ready:
+                part = os.read(out, 2**20)
+                message += part
+                sources = sources if part else [self._line]
+                if len(message) > LONGEST:
+                    message.clear()
+                    asked = asked or bool(self._line.send(inside.STOP))
+            elif ready:
+                end = self._line.recv(64).decode()
+                if not end:
+                    raise EOFError
+                return "flood" if asked else end, bytes(message)
+            else:
+                raise EOFError
