@@ -215,7 +215,7 @@ def _by_dask(work, todo, address):
     except ImportError:
         raise CourseError("--dask needs Dask: pip install 'course-utils[cluster]'") from None
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=5)
     except OSError as error:
         raise CourseError(
             f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler`"

@@ -16,10 +16,10 @@ import json
 import linecache
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import sysconfig
 import time
@@ -32,7 +32,8 @@ from course_utils.grading import isolation, reading
 RUNGS = ("namespaces", "landlock", "rlimits")  # from the strongest down
 HEAD = struct.Struct(">II")  # lengths of the header, JSON, and of the bytes after it
 STOP = b"stop"
-MEMORY, FILE_SIZE, SCRATCH_SIZE = 2 * 2**30, 16 * 2**20, 64 * 2**20  # bytes
+MEMORY, FILE_SIZE = 2 * 2**30, 4 * 2**20  # bytes
+SCRATCH_SIZE, SCRATCH_FILES = 64 * 2**20, 2048  # bytes of all files, and their number
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
@@ -103,6 +104,7 @@ def defined(job):
         for label, index in program["statements"]:
             statement = ast.Module([bodies[label][index]], [])
             exec(compile(statement, label, "exec", dont_inherit=True), vars(module))
+            vars(module).update(answers)  # an import may have put the course's own in their place
         answers[program["answer"]] = vars(module).get(program["answer"])
     answer, name = answers[job["programs"][-1]["answer"]], job["programs"][-1]["answer"]
     if not callable(answer):
@@ -152,16 +154,48 @@ def paths_to_read(hidden):
     return [path for root in sorted(roots - inner) for path in isolation.outside(root, set(hidden))]
 
 
-def wait_for(pid, line, seconds):
-    """How a child ended: "done", the signal, "time" if it took too long, "flood" if we are told to stop it."""
-    process = os.pidfd_open(pid)
-    ready = select.select([process, line], [], [], seconds)[0]
+def wait_for(pid, line, seconds, scratch):
+    """How a child ended: "done", the signal, "time", "files" for too many or too large ones, "flood" if told so."""
+    process, deadline = os.pidfd_open(pid), time.monotonic() + seconds
+    ready = end = None
+    while not ready and not end:
+        ready = select.select([process, line], [], [], 0.05)[0]
+        end = "time" if time.monotonic() > deadline else "files" if is_full(scratch) else None
     os.close(process)
     if process not in ready:
         os.kill(pid, signal.SIGKILL)
-        return "flood" if ready else "time"
-    status = os.waitpid(pid, 0)[1]
-    return "done" if os.WIFEXITED(status) else signal.Signals(os.WTERMSIG(status)).name
+        return "flood" if ready else end
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    names = {each.value: each.name for each in signal.Signals}
+    return "done" if code >= 0 else names.get(-code, f"signal {-code}")
+
+
+def is_full(folder):
+    """Does it hold more than an answer may write? Where there is no file system of limited size, we have to look."""
+    size, count, places = 0, 0, [folder]
+    while places:
+        try:
+            entries = list(os.scandir(places.pop()))
+            size += sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in entries)
+        except FileNotFoundError:  # it has just gone
+            continue
+        except OSError:  # a path too long, or without permission: made so that nobody can look
+            return True
+        count += len(entries)
+        if size > SCRATCH_SIZE or count > SCRATCH_FILES:
+            return True
+        places += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return False
+
+
+def remove(folder):
+    """Remove a folder, however deep, and whatever permissions were taken away; shutil.rmtree cannot.
+
+    Raises:
+        OSError, subprocess.SubprocessError: something is left.
+    """
+    subprocess.run(["chmod", "-R", "u+rwX", folder], stderr=subprocess.DEVNULL)
+    subprocess.run(["rm", "-rf", folder], check=True)
 
 
 def kill_all():
@@ -189,11 +223,16 @@ def _children():
 
 
 def empty(scratch, rung):
-    """Nothing that an earlier answer wrote is left."""
+    """Nothing that an earlier answer wrote is left.
+
+    Raises:
+        OSError, subprocess.SubprocessError: some of it cannot be removed.
+    """
     if rung == "namespaces":
-        return isolation.fresh_folder(scratch, SCRATCH_SIZE)
-    shutil.rmtree(scratch, ignore_errors=True)
-    os.makedirs(scratch, exist_ok=True)
+        return isolation.fresh_folder(scratch, SCRATCH_SIZE, SCRATCH_FILES)
+    if os.listdir(scratch):
+        remove(scratch)
+        os.mkdir(scratch)
     os.chmod(scratch, 0o777)
 
 
@@ -213,7 +252,7 @@ def serve(line, rung, paths, scratch):
             child(*ends, rung, paths, scratch)
         for end in ends:
             os.close(end)
-        ended = wait_for(pid, line, int(order))
+        ended = wait_for(pid, line, int(order), scratch)
         kill_all()
         line.send(ended.encode())
 
@@ -276,6 +315,7 @@ def main(wanted, kits, lines, *hidden):
     import safetensors.numpy  # noqa: F401
     import torch
 
+    starter = os.getppid()
     torch.set_num_threads(1)
     base = os.path.join(kits, "base")
     sys.path[:] = [path for path in sys.path if path.endswith("-packages") or not _has_kit(path) or path == base]
@@ -294,7 +334,8 @@ def main(wanted, kits, lines, *hidden):
         os.close(int(number))
     for _ in places:
         os.wait()
-    shutil.rmtree(os.path.dirname(kits), ignore_errors=True)  # if who started us was killed
+    if os.getppid() != starter:  # it was killed, and cannot clear up
+        remove(os.path.dirname(kits))
 
 
 if __name__ == "__main__":

@@ -104,14 +104,14 @@ def mount_read_only():
     _checked(LIBC.syscall(442, -1, b"/", everything, attributes, len(attributes)), "mount_setattr")
 
 
-def fresh_folder(path, size):
-    """An empty folder in memory, in place of what was mounted there before.
+def fresh_folder(path, size, files):
+    """An empty folder in memory, for so many bytes and files, in place of what was mounted there before.
 
     Raises:
         Unavailable: not in a mount namespace of one's own.
     """
     LIBC.umount2(os.fsencode(path), 2)  # MNT_DETACH; there is nothing to unmount the first time
-    options = f"size={size},nr_inodes=2048,mode=777"
+    options = f"size={size},nr_inodes={files},mode=777"
     nosuid_nodev = ctypes.c_ulong(2 | 4)
     _checked(LIBC.mount(b"tmpfs", os.fsencode(path), b"tmpfs", nosuid_nodev, options.encode()), f"mount {path}")
 

@@ -35,6 +35,7 @@ START, GRACE = 120, 10  # seconds: for importing torch, and beyond a job's own l
 ENDS = {
     "time": "no answer within {seconds} seconds",
     "flood": "what came back was larger than 16 MiB",
+    "files": "it wrote more than 64 MiB, or 2,000 files",
     "silent": "the process ended before it had answered",
     "died": "the sandbox itself came to an end",
     "garbled": "what came back cannot be read",
@@ -75,8 +76,12 @@ def stage(folder, chosen):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
+CHECK = "def check(name, answer):\n    return answer\n\n\ndef hint(name):\n    pass\n\n\ndef progress():\n    pass\n"
+
+
 def stage_base(folder):
     """Lay out in folder/base what the server of the sandboxes needs of the kit, which is nothing to be kept secret."""
+    _put(folder / "base/course_utils/grading/notebook.py", CHECK)  # what a notebook calls checks nothing in there
     for name in BASE:
         _put(folder / "base" / "course_utils" / f"{name}.py", (PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
 
@@ -141,13 +146,15 @@ class Sandboxes:
     def close(self):
         """End all processes and remove the folder."""
         processes, self._processes = self._processes, None
-        for process in processes or ():
+        if processes is None:
+            return
+        for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         for sandbox in self.all:
             sandbox.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        inside.remove(self.folder)
 
     def another(self):
         """(line, pid, rung) of a new one.

@@ -338,6 +338,17 @@ def test_correct_work_in_another_encoding_holds(encoding):
     all_hold(found_in(text.encode(ENCODINGS[encoding])))
 
 
+def test_letters_in_names():
+    data = as_bytes(notebook("größe = 2\ndef f():\n    return größe  # déjà vu"))
+    damaged = data.replace("é".encode(), b"\xff")
+    for each in (data, damaged, data.decode().encode("latin-1")):
+        assert executed(found_in(each, answers=TOY), "toy", TOY)["f"]() == 2
+
+
+def test_line_ends_within_the_texts_of_the_file():
+    all_hold(found_in(as_bytes(filled_in()).replace(b"\\n", b"\n")))
+
+
 def test_windows_line_ends_of_the_file_itself():
     all_hold(found_in(as_bytes(filled_in()).replace(b"\n", b"\r\n")))
 
@@ -540,6 +551,13 @@ def test_a_cell_split_into_four():
     assert found["notices"] == ["a.ipynb: cells 1 and 2 and 3 and 4 are read as one"]
 
 
+def test_a_list_split_into_four():
+    found = found_in(notebook("x = [", "1,", "2,", "3]\ndef f():\n    return x", "y = 1"), "a.ipynb", TOY)
+    assert executed(found, "toy", TOY)["f"]() == [1, 2, 3]
+    assert found["notices"] == ["a.ipynb: cells 1 and 2 and 3 and 4 are read as one"]
+    assert list(found["cells"]) == ["cells 1 to 4 of a.ipynb"]
+
+
 def test_a_cell_that_is_indented_as_a_whole():
     book = notebook("K = 2", "x")
     book["cells"][1]["source"] = "    def f():\n        return 3 * K\n"
@@ -671,6 +689,15 @@ def test_a_local_name_is_no_use_of_a_global_one():
     assert toy("model = 1 / 0", training, answer) == 10
 
 
+def test_comprehensions_run_at_once_and_bind_nothing():
+    assert toy("K = 5", "x = [1 / 0 for K in range(3)]", "def f():\n    return K") == 5
+    helper = "def helper(x):\n    return {}"
+    for brackets in ("[{}]", "{{{}}}", "({})", "{{1: {}}}.values()"):
+        comprehension = brackets.format("helper(i) for i in range(2)").replace("1: helper(i)", "i: helper(i)")
+        cells = (helper.format("x"), f"K = sum({comprehension})", helper.format("1 / 0"))
+        assert toy(*cells, "def f():\n    return K") == 1
+
+
 def test_a_class_body_and_its_methods():
     answer = """
     class Base:
@@ -734,6 +761,7 @@ def test_changes_are_kept_with_what_they_change():
 
 
 def test_what_is_changed_under_another_name():
+    assert toy("K = [1]", "J = [K]", "K += [3]", "def f():\n    return sum(J[0])") == 4
     assert toy("class A:\n    x = 1", "class B(A):\n    pass", "A.x = 5", "def f():\n    return B.x") == 5
     assert toy("K = [1]", "J = [K, K]", "K[0] = 3", "K = [1 / 0]", "def f():\n    return J[0][0] + J[1][0]") == 6
 
@@ -763,6 +791,18 @@ def test_a_kernel_built_by_loops():
     spoiled = "x, y = 1 / 0, 2\nd = 1 / 0"
     assert toy(spoiled, textwrap.dedent(loops) + answer) == 24
     assert toy(spoiled, loops, "other = 1", answer) == 24
+
+
+def test_loops_and_matches_of_the_same_cell():
+    assert toy("i = [1, 2]", "J = []\nfor i in i:\n    J.append(i)\ndef f():\n    return sum(J)") == 3
+    match = """
+    match [1, 2, {"a": 3, "b": 4}]:
+        case [first, *middle, {"a": 3, **last}] as whole:
+            pass
+    def f():
+        return first + sum(middle) + last["b"] + len(whole)
+    """
+    assert toy(match) == 10
 
 
 def test_a_loop_elsewhere_is_left_out():
@@ -811,6 +851,17 @@ def test_other_exercises_answers_are_not_followed():
     assert toy(*cells, other=lambda: 2, early=lambda: 3) == 5
 
 
+def test_of_two_exercises_with_one_answer_that_of_the_lesson_is_used():
+    same = {"first": {"answer": "g", "lesson": "00_first"}, "second": {"answer": "g", "lesson": "05_toys"}}
+    book = notebook("def f():\n    return g()", "def g():\n    return 1")
+    for answers in (TOY | same, dict(reversed((TOY | same).items()))):
+        del answers["other"]
+        found = found_in(book, answers=answers)
+        assert found["programs"]["toy"]["uses"] == ["second"]
+        assert found["programs"]["first"]["uses"] == found["programs"]["second"]["uses"] == []
+        assert found["programs"]["first"]["source"] == "def g():\n    return 1"
+
+
 def test_several_statements_in_a_line():
     assert toy("é = 'ü'; K = 2; L = 3", "J = 'ä'; f = lambda: (K, é, J)[0]; print(f())") == 2
     assert toy_program("é = 'ü'; K = 2; L = 3", "J = 'ä'; f = lambda: (K, é, J)[0]; print(f())")["source"] == (
@@ -848,8 +899,17 @@ REAL, SKELETON = "def f():\n    return 1", "def f():\n    '''Do it.'''\n    rais
         (SKELETON, "class f:\n    def __new__(cls):\n        return 1"),
         ("def f():\n    return 2", "from functools import cache\nf = cache(lambda: 1)"),
         ("import functools", REAL, "f = functools.cache(f)"),
+        ("class A:\n    def get(self):\n        return 1", SKELETON, "f = A().get"),
+        (REAL, "f = f().real"),
+        ("def double(g):\n    return lambda: 2 * g()", "def f():\n    return 0.5", "f = double(f)"),
+        (
+            "def double(g):\n    return lambda: 2 * g()",
+            "def f():\n    1 / 0",
+            "def half():\n    return 0.5",
+            "f = double(half)",
+        ),
     ],
-    ids=range(16),
+    ids=range(20),
 )
 def test_the_definition_that_counts(cells):
     assert toy(*cells) == 1
@@ -861,9 +921,21 @@ def test_the_last_of_several_counts_with_a_notice():
     assert toy_program(*cells)["notices"] == ["defined 3 times; the last one counts"]
 
 
+@pytest.mark.parametrize("other", ["f = f(3)", "f = cu.metrics.f(3)", "f = cu.f", "import f", "f = 1 + 2"])
+def test_what_counts_less_than_a_skeleton(other):
+    assert toy_program(SKELETON, other)["source"] == SKELETON
+    assert toy_program(other, SKELETON)["source"] == SKELETON
+
+
+def test_what_raises_something_else_is_no_skeleton():
+    text = "def f():\n    raise ValueError('no')"
+    assert toy_program(text, SKELETON)["source"] == text
+
+
 def test_no_other_definition_comes_after_the_one_that_counts():
     assert toy("def f():\n    return ceil(2.5)", "from math import floor as f, ceil") == 3
     assert toy(SKELETON, "def f():\n    return 1", "old = f\ndef f():\n    return old() + 1") == 2
+    assert toy("def f(n=2):\n    return n and n + f(n - 1)\nf = f(5)") == 3
 
 
 def test_a_skeleton_that_is_begun_and_half_a_class():
