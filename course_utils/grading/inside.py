@@ -322,6 +322,7 @@ def main(wanted, kits, lines, *hidden):
     paths = [*paths_to_read([*hidden, kits]), base]
     gc.collect()
     gc.freeze()
+    isolation.make_forks_cheap()
     places = [each.split(",") for each in lines.split(":")]
     for number, scratch in places:
         if os.fork() == 0:

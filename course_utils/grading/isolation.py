@@ -252,3 +252,19 @@ def limit(seconds, memory, file_size):
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (most, most))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file too large is an error, not the end
+
+
+def make_forks_cheap():
+    """Put this process's memory into huge pages where it can be: a fork then copies a table of some hundred entries.
+
+    With torch imported that takes half a second, and 15 ms become 7 for each child; Linux 6.1 or later.
+    """
+    huge, collapse = 2**21, 25  # bytes; MADV_COLLAPSE
+    with open("/proc/self/maps") as file:
+        areas = [line.split() for line in file]
+    for area in areas:
+        if area[1].startswith("rw") and (len(area) == 5 or area[5] == "[heap]"):
+            start, end = (int(address, 16) for address in area[0].split("-"))
+            start, end = -(-start // huge) * huge, end // huge * huge
+            if start < end:
+                LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), collapse)
