@@ -10,6 +10,7 @@ judged elsewhere against values which no process in here has.
 """
 
 import ast
+import contextlib
 import gc
 import itertools
 import json
@@ -32,7 +33,7 @@ from course_utils.grading import isolation, reading
 RUNGS = ("namespaces", "landlock", "rlimits")  # from the strongest down
 HEAD = struct.Struct(">II")  # lengths of the header, JSON, and of the bytes after it
 STOP = b"stop"
-MEMORY, FILE_SIZE = 2 * 2**30, 4 * 2**20  # bytes
+MEMORY, FILE_SIZE = 2 * 2**30, 2**20  # bytes; 64 files can be open, which need not have names
 SCRATCH_SIZE, SCRATCH_FILES = 64 * 2**20, 2048  # bytes of all files, and their number
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
@@ -154,13 +155,17 @@ def paths_to_read(hidden):
     return [path for root in sorted(roots - inner) for path in isolation.outside(root, set(hidden))]
 
 
-def wait_for(pid, line, seconds, scratch):
-    """How a child ended: "done", the signal, "time", "files" for too many or too large ones, "flood" if told so."""
+def wait_for(pid, line, seconds, watched):
+    """How a child ended: "done", the signal, "time", "files" for too many or too large ones, "flood" if told so.
+
+    Args:
+        watched: the folder that it may write to, if it is on a file system without a limit of its own.
+    """
     process, deadline = os.pidfd_open(pid), time.monotonic() + seconds
     ready = end = None
     while not ready and not end:
         ready = select.select([process, line], [], [], 0.05)[0]
-        end = "time" if time.monotonic() > deadline else "files" if is_full(scratch) else None
+        end = "time" if time.monotonic() > deadline else "files" if watched and is_full(watched, pid) else None
     os.close(process)
     if process not in ready:
         os.kill(pid, signal.SIGKILL)
@@ -170,9 +175,12 @@ def wait_for(pid, line, seconds, scratch):
     return "done" if code >= 0 else names.get(-code, f"signal {-code}")
 
 
-def is_full(folder):
-    """Does it hold more than an answer may write? Where there is no file system of limited size, we have to look."""
-    size, count, places = 0, 0, [folder]
+def is_full(folder, pid):
+    """Does it hold more than an answer may write, those files counted that it removed and has mapped into memory?"""
+    removed = 0
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/maps", errors="replace") as file:
+        removed = sum(folder in line and line.endswith(" (deleted)\n") for line in file)
+    size, count, places = removed * FILE_SIZE, 0, [folder]
     while places:
         try:
             entries = list(os.scandir(places.pop()))
@@ -252,7 +260,7 @@ def serve(line, rung, paths, scratch):
             child(*ends, rung, paths, scratch)
         for end in ends:
             os.close(end)
-        ended = wait_for(pid, line, int(order), scratch)
+        ended = wait_for(pid, line, int(order), "" if rung == "namespaces" else scratch)
         kill_all()
         line.send(ended.encode())
 

@@ -243,7 +243,7 @@ def limit(seconds, memory, file_size):
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_AS: has + memory,
         resource.RLIMIT_FSIZE: file_size,
-        resource.RLIMIT_NOFILE: 256,
+        resource.RLIMIT_NOFILE: 64,
         resource.RLIMIT_NPROC: 64,
         resource.RLIMIT_CORE: 0,
     }
