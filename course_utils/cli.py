@@ -131,6 +131,10 @@ def _lessons_run(options):
 
 
 def _grade(options):
+    if sys.platform != "linux":
+        raise CourseError(
+            "course grade needs Linux, for its sandbox; elsewhere run it in WSL, Docker or a virtual machine"
+        )
     from course_utils.grading import classes
 
     names = ("lesson", "seed", "jobs", "resume", "insecure", "dask", "one", "seconds")

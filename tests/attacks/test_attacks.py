@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import secrets
 import socket
 import subprocess
@@ -226,24 +225,31 @@ def test_an_attack(target, attack, tmp_path):
     assert seen.visitors == 0 or not safe, "something came over the network"
     assert not seen.changed or not apart, "something outside has changed"
     assert seen.left == 0 or not apart, "processes are left, or the sandbox's own are gone"
-    assert seen.grown < 2**19, f"the grader itself took {seen.grown >> 10} MiB more"
+    assert seen.grown < 512, f"the grader itself took {seen.grown} MiB more"
     assert seen.took < 3 * len(attack.steps) * (attack.seconds + GRACE), "it held up the class"
 
 
 def attacked(target, attack):
     """The record of the attack, and what could be seen of it from outside."""
-    canaries, memory, start = target.canaries(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    with contextlib.suppress(OSError):  # from here on count anew
+        Path("/proc/self/clear_refs").write_text("5")
+    canaries, memory, start = target.canaries(), memory_of_grader("VmRSS"), time.monotonic()
     for files in attack.steps:
         texts = [(name, target.known(text) if name == "answer.py" else text) for name, text in files]
         record = target.submit(attack.student, texts, attack.seconds)
     seen = SimpleNamespace(took=time.monotonic() - start, visitors=target.visitors())
-    seen.grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    seen.grown = memory_of_grader("VmHWM") - memory  # at its highest
     seen.left, seen.changed = target.settled(target.processes) - target.processes, target.canaries() != canaries
+    print("XX", attack.name, seen.grown, round(seen.took,2))
     seen.fair = target.submit_honest() == target.honest
     if attack.scratch:
         seen.fair = seen.fair and target.submit_honest(HONEST_WITH_FILES) == target.honest_with_files
     seen.sound = seen.fair and not seen.left and not seen.changed
     return record, seen
+
+
+def memory_of_grader(kind):
+    return int(re.search(rf"{kind}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) >> 10  # MiB
 
 
 def gained_nothing(record, attack, trusted):

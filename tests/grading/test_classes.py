@@ -223,6 +223,42 @@ def test_bytes_that_are_no_notebook_yield_a_record(grader):
         assert all(entry["outcome"] == "not attempted" for entry in found.values())
 
 
+# --- Exports, by the command ---
+
+
+def export(*arguments):
+    command = [sys.executable, "-m", "course_utils", "export", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+
+
+def test_canvas_and_moodle_get_their_own_file_back(graded, tmp_path):
+    (tmp_path / "canvas.csv").write_text(
+        "Student,ID,SIS User ID,SIS Login ID,Section,Lesson 0 (11)\n    Points Possible,,,,,8\nada,1,ada,ada,A,\n"
+    )
+    (tmp_path / "moodle.csv").write_text(
+        "Identifier,Full name,Bewertung,Maximum grade\nParticipant 1,ada,,8.00\nParticipant 2,gil,,8.00\n"
+    )
+    done = export("canvas", graded[1], "--export", tmp_path / "canvas.csv", "--out", tmp_path / "c.csv")
+    assert done.returncode == 0 and (tmp_path / "c.csv").read_text().splitlines()[-1].startswith("ada,1,ada,ada,A,8"), (
+        done
+    )
+    column = ("--column", "grade=Bewertung")
+    done = export("moodle", graded[1], "--worksheet", tmp_path / "moodle.csv", "--out", tmp_path / "m.csv", *column)
+    assert done.returncode == 0, done.stderr
+    assert [row.split(",")[2] for row in (tmp_path / "m.csv").read_text().splitlines()] == ["Bewertung", "8", "0"]
+
+
+def test_gradescope_gets_one_record(graded, tmp_path):
+    done = export("gradescope-results", graded[1], "--out", tmp_path / "results.json")
+    assert done.returncode == 2 and "has 12 records; Gradescope takes one" in done.stderr
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "answer.py").write_text(PSNR)
+    classes.grade(tmp_path / "in", tmp_path / "out", "00_welcome", one=True)
+    done = export("gradescope-results", tmp_path / "out", "--out", tmp_path / "results.json")
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert done.returncode == 0 and found["score"] == OF and {test["status"] for test in found["tests"]} == {"passed"}
+
+
 # --- Interrupted, resumed, changed ---
 
 
