@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -97,6 +98,9 @@ def _compile(path):
     py_compile.compile(str(path), doraise=True, dfile=f"kit/{path.name}", invalidation_mode=unchecked)
 
 
+_staging = threading.Lock()  # the threads of a cluster's worker may start at once, and Python 3.11 parses in one
+
+
 class Sandboxes:
     """Processes to read and run what was handed in, and the values to judge it by; a context manager.
 
@@ -128,7 +132,8 @@ class Sandboxes:
         try:
             stage_base(self.folder / "kits")
             lines = self._begun(count + 1)
-            stage(self.folder / "kits", chosen)  # while PyTorch is imported over there
+            with _staging:
+                stage(self.folder / "kits", chosen)  # while PyTorch is imported over there
             first, *self.all = [Sandbox(self, line, *_greeted(line)) for line in lines]
             self.expected = {name: first.reference(exercise) for name, exercise in chosen.items()}
             first.stop()
