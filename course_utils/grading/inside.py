@@ -113,16 +113,16 @@ def defined(job):
     return answer
 
 
-def confine(job, rung, paths, scratch):
+def confine(job, user, rung, paths, scratch):
     """Give up everything that an answer has no business with."""
     os.chdir(scratch)
     null = os.open("/dev/null", os.O_RDWR)
     for number in range(3):
         os.dup2(null, number)
     isolation.prctl(isolation.DIE_WITH_PARENT, signal.SIGKILL)
-    isolation.become_nobody()
+    isolation.become_nobody(user)
     isolation.prctl(isolation.DIE_WITH_PARENT, signal.SIGKILL)  # a change of user forgets it
-    isolation.limit(int(job["seconds"]) + 1, MEMORY, FILE_SIZE)
+    isolation.limit(int(job["seconds"]) + 1, MEMORY, FILE_SIZE, threads=64 if rung == "rlimits" else None)
     if rung != "rlimits":
         readable = [*paths, job["kit"]] if "kit" in job else paths
         isolation.landlock(readable, [scratch, *DEVICES])
@@ -244,7 +244,7 @@ def empty(scratch, rung):
     os.chmod(scratch, 0o777)
 
 
-def serve(line, rung, paths, scratch):
+def serve(line, user, rung, paths, scratch):
     """Have a child for each order, until nobody is at the other end of the line any more."""
     while True:
         order, ends, _, _ = socket.recv_fds(line, 64, 2)
@@ -257,7 +257,7 @@ def serve(line, rung, paths, scratch):
         if pid == 0:
             for start, end in itertools.pairwise([2, *sorted(ends), 256]):
                 os.closerange(start + 1, end)
-            child(*ends, rung, paths, scratch)
+            child(*ends, user, rung, paths, scratch)
         for end in ends:
             os.close(end)
         ended = wait_for(pid, line, int(order), "" if rung == "namespaces" else scratch)
@@ -291,6 +291,7 @@ def climb(wanted):
 def step_down(line, wanted, paths, scratch):
     """Say who we are, go to the rung wanted, say which that is, and serve."""
     isolation.prctl(isolation.DIE_WITH_PARENT, signal.SIGKILL)
+    user = isolation.NOBODIES[os.getpid() % len(isolation.NOBODIES)]  # limits of a user are not shared with others
     line.send(json.dumps({"pid": os.getpid()}).encode())
     try:
         rung, pid = climb(wanted)
@@ -307,7 +308,7 @@ def step_down(line, wanted, paths, scratch):
         return
     os.environ.update(TMPDIR=scratch, HOME=scratch)
     line.send(json.dumps({"rung": rung}).encode())
-    serve(line, rung, paths, scratch)
+    serve(line, user, rung, paths, scratch)
 
 
 def _has_kit(path):
@@ -317,13 +318,13 @@ def _has_kit(path):
 
 def main(wanted, kits, lines, *hidden):
     """Import what most answers need, once; then have a process for each line, "number,scratch:..."."""
+    starter = os.getppid()
     import cv2  # noqa: F401
     import numpy.random  # noqa: F401
     import PIL.Image  # noqa: F401
     import safetensors.numpy  # noqa: F401
     import torch
 
-    starter = os.getppid()
     torch.set_num_threads(1)
     base = os.path.join(kits, "base")
     sys.path[:] = [path for path in sys.path if path.endswith("-packages") or not _has_kit(path) or path == base]

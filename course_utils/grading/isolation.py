@@ -15,7 +15,7 @@ import struct
 LIBC = ctypes.CDLL(None, use_errno=True)
 KEEP_CAPABILITIES, NO_NEW_PRIVILEGES, DIE_WITH_PARENT, SECCOMP, SUBREAPER = 8, 38, 1, 22, 36  # options of prctl
 READ_ANY_FILE = 1 << 2  # CAP_DAC_READ_SEARCH
-NOBODY = 61_184  # a user who owns nothing and runs nothing else
+NOBODIES = range(61_184, 65_520)  # users who own nothing and run nothing else
 
 # Calls that a computing process needs: name=number on x86_64/number on aarch64. Others fail with EPERM: no process is
 # started, nothing executed, no socket opened, no other process signalled or read, no permission or link changed.
@@ -27,7 +27,7 @@ getdents=78/- getdents64=217/61 fcntl=72/25 flock=73/32 fsync=74/82 fdatasync=75
 fallocate=285/47 fadvise64=221/223 dup=32/23 dup2=33/- dup3=292/24 pipe=22/- pipe2=293/59 poll=7/- ppoll=271/73
 select=23/- pselect6=270/72 mkdir=83/- mkdirat=258/34 rmdir=84/- unlink=87/- unlinkat=263/35 rename=82/-
 renameat=264/38 renameat2=316/276 umask=95/166 statfs=137/43 fstatfs=138/44 copy_file_range=326/285 mmap=9/222
-munmap=11/215 mprotect=10/226 mremap=25/216 madvise=28/233 brk=12/214 mincore=27/232 membarrier=324/283
+munmap=11/215 mprotect=10/226 mremap=25/216 madvise=28/233 brk=12/214 membarrier=324/283
 futex=202/98 set_robust_list=273/99 get_robust_list=274/100 rseq=334/293 set_tid_address=218/96 gettid=186/178
 getpid=39/172 getppid=110/173 getuid=102/174 geteuid=107/175 getgid=104/176 getegid=108/177 getresuid=118/148
 getresgid=120/150 getgroups=115/158 uname=63/160 sysinfo=99/179 getrusage=98/165 times=100/153 getrlimit=97/163
@@ -215,7 +215,7 @@ def _filter(column, machine):
 # --- Who, and how much ---
 
 
-def become_nobody(user=NOBODY):
+def become_nobody(user):
     """Give up all rights: as root by becoming a user who owns nothing (and may still read), else by keeping none."""
     kept = 0
     if os.geteuid() == 0:
@@ -235,8 +235,11 @@ def become_nobody(user=NOBODY):
     prctl(NO_NEW_PRIVILEGES, 1)
 
 
-def limit(seconds, memory, file_size):
-    """Limits of this process: seconds of CPU, bytes of memory beyond what it has now, bytes of each file it writes."""
+def limit(seconds, memory, file_size, threads=None):
+    """Limits of this process: seconds of CPU, bytes of memory beyond what it has now, bytes of each file it writes.
+
+    `threads` counts all processes and threads of its user; leave it out where `seccomp` forbids processes.
+    """
     with open("/proc/self/statm") as file:
         has = int(file.read().split()[0]) * resource.getpagesize()
     ceilings = {
@@ -244,13 +247,14 @@ def limit(seconds, memory, file_size):
         resource.RLIMIT_AS: has + memory,
         resource.RLIMIT_FSIZE: file_size,
         resource.RLIMIT_NOFILE: 64,
-        resource.RLIMIT_NPROC: 64,
         resource.RLIMIT_CORE: 0,
     }
+    ceilings |= {resource.RLIMIT_NPROC: threads} if threads else {}
     for kind, most in ceilings.items():
         hard = resource.getrlimit(kind)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        first = kind == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY  # comes a signal that tells the reason
+        resource.setrlimit(kind, (most, most + first))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file too large is an error, not the end
 
 
