@@ -5,6 +5,8 @@ from importlib import import_module
 # name -> the module that defines it; checkpoints.load_model builds these classes and no other
 _EXPORTS = {
     "DnCNN": "course_utils.models.dncnn",
+    "SRCNN": "course_utils.models.srcnn",
+    "ARCNN": "course_utils.models.arcnn",
 }
 __all__ = [*_EXPORTS]
 
