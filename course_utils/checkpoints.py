@@ -95,6 +95,10 @@ def load_state(path, model, optimizer):
     for key, tensor in groups["optimizer"].items():
         index, name = key.split(".", 1)
         moments.setdefault(int(index), {})[name] = tensor
+    for index, parameter in enumerate(model.parameters()):  # moments lie in memory as their weights do
+        for name, value in moments.get(index, {}).items():
+            if value.shape == parameter.shape:
+                moments[index][name] = torch.empty_like(parameter, device="cpu").copy_(value)
     model.load_state_dict(groups["model"])
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     return about["state"], groups["best"] or None

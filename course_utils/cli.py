@@ -276,11 +276,11 @@ def _add_train(train):
 
 
 def _add_restore(restore):
-    restore.epilog = "example:\n  course restore page.jpg --model runs/demo/best.safetensors --out restored --tile 256"
+    restore.epilog = "example:\n  course restore page.jpg --model runs/demo/best.safetensors --out restored"
     restore.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     restore.add_argument("--model", type=Path, required=True, help="a checkpoint, best.safetensors")
     restore.add_argument("--out", type=_folder, required=True, help="folder for the restored images (PNG)")
-    restore.add_argument("--tile", type=_whole(1), default=256, help="side of the tiles in pixels (%(default)s)")
+    restore.add_argument("--tile", type=_whole(1), default="auto", help="side of the tiles in pixels (default: 512)")
 
 
 def _add_lessons(commands):

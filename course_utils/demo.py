@@ -42,7 +42,7 @@ def _restore_all(model, pairs):
     images = []
     for i in range(len(pairs)):
         scan, original = pairs[i]
-        images.append((scan, restore(model, scan, tile=256), original))
+        images.append((scan, restore(model, scan), original))
     return images
 
 

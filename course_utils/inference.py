@@ -1,9 +1,14 @@
-"""Restore images of any size with a network, whole or tile by tile."""
+"""Restore images of any size with a network, tile by tile, in bounded memory."""
+
+import copy
 
 import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from course_utils.files import CourseError
 from course_utils.images import check_image
+from course_utils.processor import memory_kept
 
 
 def tiles(height, width, tile, halo):
@@ -23,17 +28,22 @@ def tiles(height, width, tile, halo):
             yield outer, inner
 
 
-def restore(model, image, tile=None, halo=None, progress=False):
+TILE = 512  # pixels: the side of a tile
+PIXELS = {"cpu": TILE**2, "cuda": 16 * TILE**2}  # in the network at a time: tiles that are smaller go together
+
+
+def restore(model, image, tile="auto", halo=None, progress=False):
     """Restore an image of any size: float (C, H, W) or (N, C, H, W) in [0, 1] -> the same shape, clipped, on the CPU.
 
-    The network works in evaluation mode, and gets its former mode back. It sees one image or tile at a time: in tiles,
-    memory depends on the tile and not on the image. With a halo of its receptive radius the tiles show no seam: the
-    result is that of the whole image, up to rounding.
+    The network works in evaluation mode, and gets its former mode back. It sees an image in tiles, several of one size
+    at a time: memory depends on the tile and not on the image. With a halo of its receptive radius the tiles show no
+    seam: the result is that of the whole image, up to rounding. It is computed in float32: with bfloat16, DnCNN's
+    answers are off by up to four grey levels (benchmarks/restoring.py).
 
     Args:
         model: a network with `restore(batch)`, on any device.
         image: a degraded image, or a batch of them.
-        tile: the side of a tile in pixels; None takes each image whole.
+        tile: the side of a tile in pixels; None takes each image whole, as "auto" does if there is no halo to go by.
         halo: pixels around a tile that the network sees and that are cut off; by default `model.receptive_radius`.
         progress: show a bar over the tiles.
 
@@ -51,13 +61,48 @@ def restore(model, image, tile=None, halo=None, progress=False):
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
-            for i, outer, inner in _bar(windows, progress):
-                answer = _answer(model, batch[i, :, *outer].unsqueeze(0))  # (1, C, h, w)
-                restored[i, :, *inner] = inside(answer[0], outer, inner).clamp(0, 1)
+        with torch.inference_mode(), memory_kept(), _bar(len(windows), progress) as bar:
+            network, device = folded(model), next(model.parameters(), batch).device
+            for group in _of_one_size(windows, PIXELS.get(device.type, TILE**2)):
+                patches = torch.stack([batch[i, :, *outer] for i, outer, _ in group])  # (n, C, h, w)
+                answers = _answer(network, patches)
+                for (i, outer, inner), answer in zip(group, answers, strict=True):
+                    restored[i, :, *inner] = inside(answer, outer, inner).clamp(0, 1)
+                bar.update(len(group))
     finally:
         model.train(was_training)
     return restored.view(image.shape)
+
+
+def folded(model):
+    """A copy of a network for restoring: each batch norm that follows a convolution is made a part of it.
+
+    In evaluation mode both multiply and add constants, so one of them can do the work of both. The copy's weights lie
+    in memory as convolutions like them best (`torch.channels_last`). What stands in no nn.Sequential stays as it is.
+
+    Args:
+        model: a network in evaluation mode.
+    """
+    network = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    for layers in network.modules():
+        if not isinstance(layers, nn.Sequential):
+            continue
+        for i in range(len(layers) - 1):
+            first, second = layers[i], layers[i + 1]
+            if type(first) is nn.Conv2d and type(second) is nn.BatchNorm2d and second.running_mean is not None:
+                layers[i], layers[i + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return network
+
+
+def _of_one_size(windows, pixels):
+    """Group windows whose outer size is the same, as many as make so many pixels; at least one."""
+    groups = {}
+    for window in windows:
+        rows, columns = window[1]
+        groups.setdefault((rows.stop - rows.start, columns.stop - columns.start), []).append(window)
+    for (height, width), group in groups.items():
+        most = max(1, pixels // (height * width))
+        yield from (group[start : start + most] for start in range(0, len(group), most))
 
 
 def inside(answer, outer, inner):
@@ -67,10 +112,10 @@ def inside(answer, outer, inner):
 
 
 def _tile_and_halo(model, batch, tile, halo):
-    if tile is None:
+    halo = getattr(model, "receptive_radius", None) if halo is None else halo
+    if tile is None or (tile == "auto" and halo is None):
         return max(batch.shape[-2:]), 0
-    if halo is None:
-        halo = getattr(model, "receptive_radius", None)
+    tile = TILE if tile == "auto" else tile
     if halo is None:
         raise CourseError(f"{type(model).__name__} has no receptive_radius to take as the halo; give halo=")
     if tile < 1 or halo < 0:
@@ -78,23 +123,22 @@ def _tile_and_halo(model, batch, tile, halo):
     return tile, halo
 
 
-def _bar(windows, progress):
-    if not progress:
-        return windows
+def _bar(total, progress):
     from tqdm.auto import tqdm
 
-    return tqdm(windows, desc="restoring", unit="tile")
+    return tqdm(total=total, desc="restoring", unit="tile", disable=not progress)
 
 
-def _answer(model, patch):
-    """What the network makes of (1, C, h, w): the same shape, float32 on the CPU, and no NaN."""
+def _answer(model, patches):
+    """What the network makes of (n, C, h, w): the same shape, float32 on the CPU, and no NaN."""
     name = type(model).__name__
     if not hasattr(model, "restore"):
         raise CourseError(f"{name} has no method restore(batch); add one: degraded in, restored out")
-    parameter = next(model.parameters(), patch)
-    answer = model.restore(patch.to(parameter.device, parameter.dtype)).float().cpu()
-    if answer.shape != patch.shape:
-        raise CourseError(f"{name}.restore turned {tuple(patch.shape)} into {tuple(answer.shape)}; keep the shape")
+    parameter = next(model.parameters(), patches)
+    patches = patches.to(parameter.device, parameter.dtype, memory_format=torch.channels_last)
+    answer = model.restore(patches).float().cpu()
+    if answer.shape != patches.shape:
+        raise CourseError(f"{name}.restore turned {tuple(patches.shape)} into {tuple(answer.shape)}; keep the shape")
     if answer.isnan().any():
         raise CourseError(f"{name} answered NaN: its training diverged; train it again with a lower lr")
     return answer

@@ -1,10 +1,12 @@
 """Train a restoration network: one step, a whole run, and what to keep of it.
 
-A run is a pure function of its arguments: the learning rate and the samples of a step depend on the step alone. So a
-run that was stopped, whatever stopped it, goes on where it was and ends with the weights of an unbroken one.
+A run of so many steps is a pure function of its arguments: the learning rate and the samples of a step depend on the
+step alone. So a run that was stopped, whatever stopped it, goes on where it was and ends with the weights of an
+unbroken one. A run of so many seconds goes on as well, but how far it comes depends on the machine.
 """
 
 import contextlib
+import itertools
 import json
 import math
 import signal
@@ -15,18 +17,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from course_utils.checkpoints import load_state, read_state, save_model, save_state
 from course_utils.files import CourseError, atomic
-from course_utils.images import check_image
+from course_utils.images import as_floats, check_image
 from course_utils.inference import restore
 from course_utils.losses import residual_loss
 from course_utils.metrics import evaluate
+from course_utils.processor import fastest_precision, memory_kept
 
 
 def train_step(model, optimizer, degraded, clean, loss=residual_loss, backward=torch.Tensor.backward):
     """Learn from one batch; returns its loss, as it was before the step.
+
+    It is a tensor of one number, without what it kept for gradients. Whoever reads the number makes a GPU wait until
+    all its work is done, so it is not read here.
 
     Args:
         model: the network, (N, C, H, W) -> (N, C, H, W).
@@ -41,7 +47,7 @@ def train_step(model, optimizer, degraded, clean, loss=residual_loss, backward=t
     value = loss(output, degraded, clean)
     backward(value)
     optimizer.step()
-    return value.item()
+    return value.detach()
 
 
 def validate(model, pairs):
@@ -79,15 +85,18 @@ def best_step(history):
     return history.steps[best]
 
 
-def learning_rate(step, steps, lr=1e-3):
-    """Up in a straight line to `lr` over the first tenth of the steps, then down half a cosine to 0 at `steps`.
+def learning_rate(progress, lr=1e-3):
+    """Up in a straight line to `lr` over the first tenth of the training, then down half a cosine to 0 at its end.
 
     Goyal et al., "Accurate, Large Minibatch SGD", 2017 (the rise); Loshchilov and Hutter, "SGDR", ICLR 2017 (the fall).
+
+    Args:
+        progress: the part of the training that is done, 0 to 1, in steps or in time.
+        lr: the highest learning rate.
     """
-    rise = steps / 10
-    if step + 1 < rise:
-        return lr * (step + 1) / rise
-    return lr * (1 + math.cos(math.pi * max(step - rise, 0) / (steps - rise))) / 2
+    if progress < 0.1:
+        return lr * progress / 0.1
+    return lr * (1 + math.cos(math.pi * (progress - 0.1) / 0.9)) / 2
 
 
 @dataclass
@@ -120,7 +129,8 @@ def fit(
     train,
     valid,
     *,
-    steps,
+    steps=None,
+    seconds=None,
     batch_size=16,
     lr=1e-3,
     loss=residual_loss,
@@ -129,7 +139,8 @@ def fit(
     patience=None,
     save_every=None,
     seed=0,
-    precision="no",
+    precision="auto",
+    compile=False,
     workers=0,
     resume=True,
     progress=True,
@@ -137,10 +148,13 @@ def fit(
 ):
     """Train a network with Adam and a falling learning rate; keep the weights with the best validation PSNR.
 
+    Give it a number of steps, the same on every machine, or of seconds: then the learning rate follows the clock, and
+    a slow machine finishes its schedule as a fast one does, after fewer steps.
+
     The folder `out` gets best.safetensors (a model, see checkpoints.load_model), last.safetensors (the state to go on
     from) and history.json. Started again with the same folder and settings, training goes on from the last state; on
-    a CPU it ends with the weights, bit for bit, of a run that was never stopped. Ctrl-C saves first. Whether the data
-    are the same as before is not checked.
+    a CPU a training of so many steps ends with the weights, bit for bit, of a run that was never stopped. Ctrl-C saves
+    first. Whether the data are the same as before is not checked.
 
     Under `accelerate launch --multi_gpu` (CPUs too) or `torchrun` the processes share each batch and average their
     gradients: they do what one process does, up to rounding. Batch norm is the exception: each process normalises with
@@ -150,18 +164,22 @@ def fit(
     Args:
         model: the network; it ends on the device of the training, with the best weights.
         train: `train[i]`, for every i >= 0, is a pair (degraded, clean), float32 (C, p, p) in [0, 1], that depends on i
-            alone, as in data.PairedPatches. Step s takes the samples s * batch_size ... (s + 1) * batch_size - 1.
+            alone, as in data.PairedPatches. Step s takes the samples s * batch_size ... (s + 1) * batch_size - 1,
+            all at once if there is a method `batch(numbers)`, as in data.Patches.
         valid: whole images to measure on, see `validate`.
-        steps: how many batches to learn from.
+        steps: how many batches to learn from; or
+        seconds: for how long, validations on the way included; the last one comes on top.
         batch_size: of all processes together.
         lr: the highest learning rate, see `learning_rate`.
         loss: a function of (output, degraded, clean), see course_utils.losses.
         out: a folder for what the training leaves; None keeps nothing on disk.
-        validate_every: steps between validations, by default a tenth of `steps`; there is always one at the end.
+        validate_every: steps between validations, by default a tenth of the training; there is always one at the end.
         patience: stop after this many validations in a row without a better one; None never does.
         save_every: also save the state each so many steps; it is saved at every validation.
         seed: of layers that draw at random, such as dropout. The caller's random numbers are left alone.
-        precision: "no" (float32), "bf16" or "fp16", of training; validation is in float32.
+        precision: "no" (float32), "bf16" or "fp16", of training; "auto" takes what is fastest here, or what the state
+            in `out` was trained with. Validation is in float32.
+        compile: let torch.compile make one program of the network; worth its minute in long trainings.
         workers: processes that load data.
         resume: go on from the state in `out`; False begins anew and removes it.
         progress: show a bar.
@@ -178,19 +196,20 @@ def fit(
         "configuration": getattr(model, "config", None),
         "loss": getattr(loss, "__name__", type(loss).__name__),
         "steps": steps,
+        "seconds": seconds,
         "batch_size": batch_size,
         "lr": lr,
-        "validate_every": math.ceil(steps / 10) if validate_every is None else validate_every,
+        "validate_every": validate_every,
         "patience": patience,
         "seed": seed,
-        "precision": precision,
     }
-    _check_settings(settings, save_every)
-    _check_data(train, valid, last=steps * batch_size - 1)
+    _check_settings(settings, precision, save_every)
+    _check_data(train, valid, last=(steps or 10**6) * batch_size - 1)
+    settings["precision"] = _precision(precision, out, resume)
     run = _Run(model, settings, loss, out)
     try:
-        with run.own_random_numbers(), run.saved_on_interrupt():
-            run.begin(resume)
+        with run.own_random_numbers(), run.saved_on_interrupt(), memory_kept():
+            run.begin(resume, compile)
             _train(run, train, valid, workers, save_every, progress, on_validate)
             run.share_best()
     finally:
@@ -200,33 +219,47 @@ def fit(
 
 def _train(run, train, valid, workers, save_every, progress, on_validate):
     """The loop: a step, and now and then a validation."""
+    batches = iter(_batches(run, train, workers))
     with _bar(run, progress) as bar:
-        for degraded, clean in _batches(run, train, workers):
-            if run.is_out_of_patience():
-                break
-            value = run.learn(degraded, clean)
-            bar.set_postfix(run.figures(value), refresh=False)
-            bar.update()
-            if run.step % run.settings["validate_every"] == 0 or run.step == run.settings["steps"]:
+        while not (run.is_done() or run.is_out_of_patience()):
+            run.learn(*next(batches))
+            if run.step % run.read_every == 0:
+                bar.set_postfix(run.figures(), refresh=False)
+            bar.update(run.units() - bar.n)
+            if run.is_time_to_validate():
                 run.measure(valid)
                 if on_validate is not None and run.accelerator.is_main_process:
-                    on_validate(run.step, run.history.scores[-1])
+                    with _as_it_was(run.model):
+                        on_validate(run.step, run.history.scores[-1])
             elif save_every is not None and run.step % save_every == 0:
                 run.save()
             run.stop_if_asked()
 
 
+class _Batched(Dataset):
+    """Whole batches: `ds[numbers]` are the samples of these numbers, (degraded, clean)."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __getitem__(self, numbers):
+        if hasattr(self.samples, "batch"):
+            return self.samples.batch(numbers)
+        return _stack([self.samples[i] for i in numbers])
+
+
 def _batches(run, train, workers):
     """The batches from the current step on: of each, the share of this process."""
     size, rank, processes = run.settings["batch_size"], run.accelerator.process_index, run.accelerator.num_processes
-    share = size // processes
-    first = range(run.step * size + rank * share, run.settings["steps"] * size, size)
+    share, end = size // processes, run.settings["steps"]
+    steps = itertools.count(run.step) if end is None else range(run.step, end)
+    firsts = (step * size + rank * share for step in steps)
     return DataLoader(
-        train,
-        batch_sampler=[range(i, i + share) for i in first],
+        _Batched(train),
+        batch_size=None,  # they are batches already
+        sampler=(range(first, first + share) for first in firsts),
         num_workers=workers,
-        collate_fn=_stack,
-        pin_memory=run.accelerator.device.type == "cuda",
+        pin_memory=run.accelerator.device.type == "cuda",  # copied to the GPU while that computes
         generator=torch.Generator().manual_seed(run.settings["seed"]),  # of the workers
     )
 
@@ -244,7 +277,9 @@ def _bar(run, progress):
     from tqdm.auto import tqdm
 
     hidden = not (progress and run.accelerator.is_main_process)
-    return tqdm(total=run.settings["steps"], initial=run.step, desc="training", unit="step", disable=hidden)
+    steps, seconds = run.settings["steps"], run.settings["seconds"]
+    kind = {"total": steps, "unit": "step"} if seconds is None else {"total": round(seconds), "unit": "s"}
+    return tqdm(**kind, initial=run.units(), desc="training", disable=hidden)
 
 
 class _Run:
@@ -260,13 +295,19 @@ class _Run:
         self.loss = loss.to(self.device) if isinstance(loss, torch.nn.Module) else loss
         self.out = None if out is None else Path(out)
         self.step, self.history, self.best = 0, History(), None
-        self.loss_sum, self.loss_count = 0.0, 0  # since the last validation
+        self.elapsed, self.learning = 0.0, 0.0  # seconds, pauses left out: in all, and of that in steps
+        self.read_every = 1 if self.device.type == "cpu" else 20  # reading the loss makes a GPU wait
+        self.loss_sum, self.loss_count = torch.zeros((), device=self.device), 0  # since the last validation
         self.whole = False  # whether all of the above belongs to one and the same step, and may be saved
         self.asked_to_stop = False
 
-    def begin(self, resume):
+    def begin(self, resume, compile=False):
         """Move the network to its device and take up the saved state, if there is one and it is to be used."""
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.settings["lr"])
+        # The channels of a pixel side by side is how convolutions want them; in any other order they rearrange first.
+        self.model.to(self.device, memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.settings["lr"], fused=True)  # all in one pass
+        if compile:
+            self.model.compile()
         self.network, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         if self.out is not None and self.accelerator.is_main_process:
             self._tidy(resume)
@@ -275,7 +316,7 @@ class _Run:
         steps = _of_all_processes(self.step)
         if len(set(steps)) > 1:
             raise CourseError(f"the processes find states of the steps {steps}; put out={self.out} where all see it")
-        self.began = time.monotonic() - (self.history.seconds[-1] if self.history.seconds else 0)
+        self.now = time.monotonic()
         self.whole = True
 
     def _tidy(self, resume):
@@ -295,39 +336,80 @@ class _Run:
                 )
         about, self.best = load_state(path, self.model, self.optimizer)
         self.step, self.history = about["step"], History(**about["history"])
-        self.loss_sum, self.loss_count = about["loss_sum"], about["loss_count"]
+        self.elapsed, self.learning = about["elapsed"], about["learning"]
+        self.loss_sum.fill_(about["loss_sum"])
+        self.loss_count = about["loss_count"]
         if about["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(about["scaler"])
 
+    def tick(self):
+        """Add the time since the last call to what has elapsed; returns it. The main process keeps the clock of all."""
+        now = time.monotonic()
+        span, self.now = now - self.now, now
+        if self.settings["seconds"] is not None and self.accelerator.num_processes > 1:
+            span = _of_main_process(span)
+        self.elapsed += span
+        return span
+
+    def progress(self):
+        """The part of the training that is done in the middle of the next step."""
+        if self.settings["seconds"] is None:
+            return (self.step + 0.5) / self.settings["steps"]
+        return (self.elapsed + 0.5 * self.learning / max(self.step, 1)) / self.settings["seconds"]
+
+    def is_done(self):
+        return self.step > 0 and self.progress() >= 1
+
+    def units(self):
+        """How far the bar is: in steps or in seconds."""
+        seconds = self.settings["seconds"]
+        return self.step if seconds is None else min(round(self.elapsed), round(seconds))
+
+    def is_time_to_validate(self):
+        if self.is_done():
+            return True
+        if self.settings["validate_every"] is not None:
+            return self.step % self.settings["validate_every"] == 0
+        if self.settings["seconds"] is None:
+            return self.step % math.ceil(self.settings["steps"] / 10) == 0
+        return self.elapsed - (self.history.seconds[-1] if self.history.seconds else 0) >= self.settings["seconds"] / 10
+
     def learn(self, degraded, clean):
-        """One step; returns its loss."""
+        """One step."""
         self.whole = False
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.settings["steps"], self.settings["lr"])
+            group["lr"] = learning_rate(self.progress(), self.settings["lr"])
         numbers = f"{self.settings['seed']} {self.step} {self.accelerator.process_index}"
         torch.manual_seed(zlib.crc32(numbers.encode()))  # of the step alone, so that dropout too can be resumed
-        batch = [images.to(self.device, non_blocking=True) for images in (degraded, clean)]
-        value = train_step(self.network, self.optimizer, *batch, self.loss, self.accelerator.backward)
-        if not math.isfinite(value):
-            kept = f"; {self.out / 'last.safetensors'} holds the last good state" if self.out else ""
-            raise CourseError(f"the loss is {value} at step {self.step}: lower lr={self.settings['lr']:g}{kept}")
-        self.step, self.loss_sum, self.loss_count = self.step + 1, self.loss_sum + value, self.loss_count + 1
+        batch = [as_floats(images.to(self.device, non_blocking=True)) for images in (degraded, clean)]
+        self.loss_sum += train_step(self.network, self.optimizer, *batch, self.loss, self.accelerator.backward)
+        self.step, self.loss_count = self.step + 1, self.loss_count + 1
+        self.learning += self.tick()
         self.whole = True
-        return value
+
+    def mean_loss(self):
+        """Of the steps since the last validation."""
+        mean = self.loss_sum.item() / max(self.loss_count, 1)
+        if not math.isfinite(mean):
+            kept = f"; {self.out / 'last.safetensors'} holds the last good state" if self.out else ""
+            raise CourseError(f"the loss is {mean} by step {self.step}: lower lr={self.settings['lr']:g}{kept}")
+        return mean
 
     def measure(self, valid):
         """Validate on the main process, tell the others, keep the weights if they are the best so far, and save."""
         self.whole = False
+        losses = _of_all_processes(self.mean_loss())
         scores = None
         if self.accelerator.is_main_process:
-            with _without_autocast(self.model):
+            with _as_it_was(self.model):
                 scores = validate(self.model, valid)
-        losses = _of_all_processes(self.loss_sum / self.loss_count)
         self.history.steps.append(self.step)
         self.history.losses.append(sum(losses) / len(losses))
         self.history.scores.append(_of_main_process(scores))
-        self.history.seconds.append(round(time.monotonic() - self.began, 3))
-        self.loss_sum, self.loss_count = 0.0, 0
+        self.tick()
+        self.history.seconds.append(round(self.elapsed, 3))
+        self.loss_sum.zero_()
+        self.loss_count = 0
         is_best = best_step(self.history) == self.step
         if is_best:
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
@@ -336,6 +418,7 @@ class _Run:
 
     def save(self, with_best=False):
         """Write the state; the best weights first, so that the state never speaks of weights that are not there."""
+        self.mean_loss()  # a state that is past saving is not saved
         if self.out is None or not self.accelerator.is_main_process:
             return
         if with_best:
@@ -343,7 +426,8 @@ class _Run:
             save_model(self.out / "best.safetensors", self.model, **scores)
         scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
         about = {"step": self.step, "history": asdict(self.history), "settings": self.settings, "scaler": scaler}
-        about |= {"loss_sum": self.loss_sum, "loss_count": self.loss_count}
+        about |= {"loss_sum": self.loss_sum.item(), "loss_count": self.loss_count}
+        about |= {"elapsed": self.elapsed, "learning": self.learning}
         save_state(self.out / "last.safetensors", self.model, self.optimizer, about, self.best)
         with atomic(self.out / "history.json") as temporary:
             temporary.write_text(self.history.to_json())
@@ -354,9 +438,9 @@ class _Run:
             return False
         return len(steps) - 1 - steps.index(best_step(self.history)) >= patience
 
-    def figures(self, value):
+    def figures(self):
         psnrs = self.history.psnrs
-        return {"loss": f"{value:.4g}"} | ({"PSNR": f"{psnrs[-1]:.2f} dB"} if psnrs else {})
+        return {"loss": f"{self.mean_loss():.4g}"} | ({"PSNR": f"{psnrs[-1]:.2f} dB"} if psnrs else {})
 
     def own_random_numbers(self):
         """What is drawn and seeded within leaves the caller's random numbers as they were."""
@@ -393,8 +477,9 @@ class _Run:
 
     def end(self):
         """Leave the network with the best weights, and without what accelerate wrapped around it."""
-        for name in ("forward", "_original_forward", "_is_accelerate_prepared"):
+        for name in (*WRAPPINGS, "_original_forward", "_is_accelerate_prepared"):
             self.model.__dict__.pop(name, None)
+        self.model.to(memory_format=torch.contiguous_format)
         if self.best is not None:
             self.model.load_state_dict(self.best)
         self.model.eval()
@@ -426,18 +511,38 @@ def _of_main_process(value):
     return broadcast_object_list([value])[0]
 
 
+WRAPPINGS = ("forward", "_compiled_call_impl")  # where accelerate's mixed precision and torch.compile hook in
+
+
 @contextlib.contextmanager
-def _without_autocast(model):
-    """The network without the mixed precision that accelerate wraps around its `forward`."""
-    wrapped = model.__dict__.pop("forward", None)
+def _as_it_was(model):
+    """The network in full precision, and not compiled, which would begin anew for each size of image."""
+    wrapped = {name: model.__dict__.pop(name) for name in WRAPPINGS if name in model.__dict__}
     try:
         yield
     finally:
-        if wrapped is not None:
-            model.forward = wrapped
+        model.__dict__.update(wrapped)
 
 
-def _check_settings(settings, save_every):
+def _precision(precision, out, resume):
+    """What "auto" stands for: the precision of the state to go on from, or the fastest; the same in all processes."""
+    if precision != "auto":
+        return precision
+    from accelerate import PartialState
+
+    device = PartialState(cpu=not torch.accelerator.is_available()).device.type
+    state = None if out is None else Path(out) / "last.safetensors"
+    if resume and state is not None and state.exists():
+        return read_state(state).get("settings", {}).get("precision", "no")
+    return _of_main_process(fastest_precision(device))
+
+
+def _check_settings(settings, precision, save_every):
+    steps, seconds = settings["steps"], settings["seconds"]
+    if (steps is None) == (seconds is None):
+        raise CourseError(f"steps={steps}, seconds={seconds}: give one of them, how many steps or how many seconds")
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise CourseError(f"seconds={seconds} is not a time to train for; give a number above 0")
     for name in ("steps", "batch_size", "validate_every", "patience"):
         value = settings[name]
         if value is not None and (not isinstance(value, int) or value < 1):
@@ -446,8 +551,8 @@ def _check_settings(settings, save_every):
         raise CourseError(f"save_every={save_every} is not a number of steps from 1; None saves at validations only")
     if not 0 < settings["lr"] < math.inf:
         raise CourseError(f"lr={settings['lr']} is not a learning rate: it must be above 0; 1e-3 suits Adam")
-    if settings["precision"] not in ("no", "bf16", "fp16"):
-        raise CourseError(f"precision={settings['precision']!r} is unknown; choose 'no', 'bf16' or 'fp16'")
+    if precision not in ("auto", "no", "bf16", "fp16"):
+        raise CourseError(f"precision={precision!r} is unknown; choose 'auto', 'no', 'bf16' or 'fp16'")
 
 
 def _check_data(train, valid, last):

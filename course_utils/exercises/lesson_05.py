@@ -405,7 +405,7 @@ RANDOM_PATCH = Exercise(
     name="random_patch",
     lesson="05_dncnn",
     answer="random_patch",
-    reference="course_utils.data.pairs:random_patch",
+    reference="course_utils.data.patches:random_patch",
     probe=probe_random_patch,
     claims=(
         claim("it gives (degraded, clean), each size x size", form_problem),
@@ -1062,9 +1062,7 @@ def value_problem(evidence, expected):
     if strange:
         return strange
     if kind.endswith("with its graph"):
-        return "it returned a tensor that keeps all it needs for gradients, expected a plain number: value.item()"
-    if kind in ("Tensor", "ndarray"):
-        return f"it returned a {kind} that holds {found:.4g}, expected a plain number: value.item()"
+        return "it returned a tensor that keeps all it needs for gradients, expected one without: value.detach()"
     if agrees(found, wanted):
         return None
     causes = [(expected["one: later"], "that is the loss after the step; return the one before it")]
@@ -1101,16 +1099,16 @@ TRAIN_STEP = Exercise(
         claim("the network is in training mode", mode_problem),
         claim("one step moves the weights down the gradient of the loss", one_step_problem, points=3),
         claim("each step goes by its own gradients alone", three_steps_problem),
-        claim("it returns the loss before the step, as a plain number", value_problem),
+        claim("it returns the loss before the step, without its graph", value_problem),
         claim("the gradients come from `backward`", backward_problem),
         claim("the same holds for another optimizer and another loss", others_problem, points=2, hidden=True),
     ),
     hints=(
         "The text above the cell names the steps in their order. Each is one line.",
         "model.train(), optimizer.zero_grad(), the output of the network for `degraded`, the loss of output, degraded "
-        "and clean, backward(value), optimizer.step(); and the number in the tensor `value` is value.item().",
+        "and clean, backward(value), optimizer.step(); and the tensor `value` without its graph is value.detach().",
         "After model.train() and optimizer.zero_grad(): value = loss(model(degraded), degraded, clean). Two lines "
-        "later, after the gradients and the step, return value.item().",
+        "later, after the gradients and the step, return value.detach().",
     ),
 )
 

@@ -127,7 +127,7 @@ except CourseError as error:
 #
 # Write `random_patch` for two uint8 arrays of shape (height, width, 3). All chance comes from `rng`:
 # `rng.integers(n)` is a whole number from 0 to n − 1. `np.rot90(image, turns)` turns, `image[:, ::-1]` mirrors.
-# %% exercise="random_patch" answer="course_utils.data.pairs:random_patch"
+# %% exercise="random_patch" answer="course_utils.data.patches:random_patch"
 def random_patch(degraded, clean, size, rng, augment=True):
     """Cut the same random window from both images, and turn and mirror both in the same random way.
 
@@ -175,8 +175,8 @@ print(f"{1000 * from_files:.1f} ms a patch from files, {1000 * from_cache:.2f} m
 
 
 # %% [markdown] lang="en"
-# `PairedPatches` decodes every page once, into a file that later runs find again, and cuts its patches there with
-# `random_patch`. Sample number i depends on the seed and on i alone; so training can stop at any moment and go on
+# `PairedPatches` decodes every page once, into a file that later runs find again, and cuts its patches there as
+# `random_patch` does, whole batches at a time. Sample number i depends on the seed and on i alone; so training can stop at any moment and go on
 # exactly where it was.
 #
 # ## 3. The network
@@ -294,7 +294,9 @@ cu.compare({"scaled back": (clipped + 1) / 2, "original": x, "as clipped": clipp
 # ### Your turn
 #
 # Write `train_step`. Call `backward(value)` for the gradients of the loss `value` (on one device it is
-# `value.backward()`; with mixed precision or several GPUs it does a little more). Return the loss as a plain number.
+# `value.backward()`; with mixed precision or several GPUs it does a little more). Return the loss without what it
+# keeps for gradients: `value.detach()`. (`value.item()`, the plain number, is right as well; but whoever reads a
+# number makes a GPU stop until everything before it is done, so a training reads it only now and then.)
 # And before anything else: `model.train()`, because batch normalisation works differently in training.
 # %% exercise="train_step" answer="course_utils.training:train_step"
 def train_step(model, optimizer, degraded, clean, loss=residual_loss, backward=torch.Tensor.backward):
@@ -338,12 +340,11 @@ live
 out = Path("runs/dncnn")
 settings = profile.choose(
     test={"steps": 12, "batch_size": 4, "lr": 3e-3},
-    cpu={"steps": 2000, "batch_size": 8, "lr": 3e-3},
+    cpu={"seconds": 50, "batch_size": 8, "lr": 3e-3},
     gpu={"steps": 20_000, "batch_size": 32, "lr": 1e-3},
 )
 start = time.perf_counter()
-every = -(-settings["steps"] // 8)  # validate eight times
-history = cu.fit(model, train, valid, **settings, validate_every=every, out=out, on_validate=look)
+history = cu.fit(model, train, valid, **settings, out=out, on_validate=look)
 print(f"{time.perf_counter() - start:.0f} s; best on validation: {max(history.psnrs):.2f} dB")
 # %%
 cu.plot_history(history)

@@ -519,7 +519,6 @@ _WRONG_STEP = {
     "the network sees the original": ([("model(degraded)", "model(clean)")], "was given the clean batch"),
     "loss arguments swapped": ([("output, degraded, clean)\n", "output, clean, degraded)\n")], "expected loss(output,"),
     "tensor with its graph": ([("value.item()", "value")], "keeps all it needs for gradients"),
-    "a tensor": ([("value.item()", "value.detach()")], "it returned a Tensor that holds"),
     "loss after the step": (
         [("    optimizer.step()\n    return value.item()\n", _AFTER)],
         "that is the loss after the step",
@@ -542,6 +541,7 @@ def train_step(model, optimizer, degraded, clean, loss=None, backward=torch.Tens
     model.zero_grad(set_to_none=True)
     return float(value)
 """,
+    "a tensor without its graph": changed(_STEP, ("value.item()", "value.detach()")),
     "a NumPy number": changed(_STEP, ("value.item()", "value.detach().numpy()[()]")),
 }
 
