@@ -88,7 +88,7 @@ def to_tensor(array):
 def as_floats(batch):
     """A batch of bytes, uint8 tensor (N, H, W, C), where it lies -> float32 (N, C, H, W) in [0, 1]; floats stay.
 
-    The same numbers as `to_tensor`. The values are not moved: in memory the channels of a pixel stay side by side
+    The same numbers as `to_tensor`, on a GPU up to rounding. The values are not moved: in memory the channels of a pixel stay side by side
     (`torch.channels_last`), which convolutions like best. A GPU gets a quarter of the bytes that floats would take.
     """
     return batch if batch.is_floating_point() else batch.permute(0, 3, 1, 2) / 255
@@ -180,10 +180,10 @@ def _channels_first(image, name):
     raise CourseError(f"{name} has the shape {tuple(image.shape)}; give 1 or 3 channels: (C, H, W) or (N, C, H, W)")
 
 
-def check_image(image, name="the image"):
+def check_image(image, name="the image", beyond=0.001):
     """Raise CourseError unless `image` is a float tensor (C, H, W) or (N, C, H, W) with all its values in [0, 1].
 
-    Values may pass 0 or 1 by 0.001, a quarter of a grey level, as rounding leaves them.
+    Values may pass 0 or 1 by `beyond`, by default a quarter of a grey level, as rounding leaves them.
     """
     import torch
 
@@ -196,5 +196,5 @@ def check_image(image, name="the image"):
     low, high = (value.item() for value in image.detach().aminmax())
     if low != low or high != high:  # NaN, which aminmax hands on, is the one number that differs from itself
         raise CourseError(f"{name} holds NaN; look at what made it (a division by 0, or a training that diverged)")
-    if low < -0.001 or high > 1.001:
+    if low < -beyond or high > 1 + beyond:
         raise CourseError(f"{name} has values from {low:.4g} to {high:.4g}, outside [0, 1]; clip it with .clamp(0, 1)")

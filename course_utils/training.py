@@ -164,8 +164,8 @@ def fit(
     Args:
         model: the network; it ends on the device of the training, with the best weights.
         train: `train[i]`, for every i >= 0, is a pair (degraded, clean), float32 (C, p, p) in [0, 1], that depends on i
-            alone, as in data.PairedPatches. Step s takes the samples s * batch_size ... (s + 1) * batch_size - 1,
-            all at once if there is a method `batch(numbers)`, as in data.Patches.
+            alone, as in data.PairedPatches (noise may take the degraded one out of [0, 1]). Step s takes the samples
+            s * batch_size ... (s + 1) * batch_size - 1, all at once if there is a method `batch(numbers)`.
         valid: whole images to measure on, see `validate`.
         steps: how many batches to learn from; or
         seconds: for how long, validations on the way included; the last one comes on top.
@@ -567,7 +567,8 @@ def _check_data(train, valid, last):
     pairs = {"train[0]": train[0]}
     pairs |= {f"valid[{i}]": valid[i] for i in range(len(valid) if isinstance(valid, list | tuple) else 1)}
     for name, (degraded, clean) in pairs.items():
-        check_image(degraded, f"the degraded image of {name}")
+        noisy = 1 if name.startswith("train") else 0.001  # noise that is not clipped, as in the literature, goes beyond
+        check_image(degraded, f"the degraded image of {name}", beyond=noisy)
         check_image(clean, f"the clean image of {name}")
         if degraded.shape != clean.shape:
             sizes = f"{tuple(degraded.shape)} and {tuple(clean.shape)}"

@@ -1,28 +1,12 @@
-"""Pairs: matched by name, checked before training, decoded once, and cut alike."""
-
-import json
-import pickle
-import types
+"""Pairs: matched by name, checked before training, parted for validation."""
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from course_utils.data import (
-    PairedImages,
-    PairedPatches,
-    check_pairs,
-    decode,
-    hold_out,
-    match_pairs,
-    pairs_in,
-    random_patch,
-    training_pairs,
-)
-from course_utils.data import pairs as module
+from course_utils.data import PairedImages, check_pairs, hold_out, match_pairs, pairs_in, training_pairs
 from course_utils.files import CourseError
 
 
@@ -37,7 +21,7 @@ def scene(number, height=24, width=20):
 
 
 def make_folder(folder, count=5, height=24, width=20):
-    """Pairs in which the scan is the negative of the original: whatever is cut from both must still be one."""
+    """Pairs in which the scan is the negative of the original."""
     for number in range(count):
         image = scene(number, height, width)
         write(folder / "clean" / f"{number:04}.png", image)
@@ -119,274 +103,24 @@ def test_an_unreadable_header(folder):
         check_pairs(match_pairs(folder / "clean", folder / "scan"))
 
 
-def test_a_turned_photograph_has_its_upright_size(folder):
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_a_turned_photograph_has_its_upright_size(folder, suffix):
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(scene(3, 20, 24)).save(folder / "scan" / "0003.jpg", exif=exif)
     (folder / "scan" / "0003.png").unlink()
+    Image.fromarray(scene(3, 20, 24)).save(folder / "scan" / f"0003.{suffix}", exif=exif)
     pairs = match_pairs(folder / "clean", folder / "scan")
     check_pairs(pairs)
-    assert decode([pairs[3][1]], folder / "cache")[0].shape == (24, 20, 3)
+    assert PairedImages(pairs)[3][0].shape == (3, 24, 20)
 
 
-# --- the cache -------------------------------------------------------------------------------------------------------
+def test_only_headers_are_read(folder):
+    content = (folder / "scan" / "0003.png").read_bytes()
+    (folder / "scan" / "0003.png").write_bytes(content[: len(content) // 2])
+    assert len(pairs_in(folder)) == 5
 
 
-def files(folder):
-    return sorted(folder.rglob("*.png"))
-
-
-def same(arrays, paths):
-    return all(np.array_equal(array, np.asarray(Image.open(path))) for array, path in zip(arrays, paths, strict=True))
-
-
-def visible(cache):
-    return sorted(path.suffix for path in cache.iterdir() if not path.name.startswith("."))
-
-
-def test_decoded_once(folder, tmp_path, monkeypatch):
-    write(folder / "clean" / "wide.png", scene(9, 5, 70))
-    paths = files(folder)
-    arrays = decode(paths, tmp_path / "cache", progress=False)
-    assert same(arrays, paths)
-    assert {array.dtype for array in arrays} == {np.dtype(np.uint8)}
-    assert not arrays[0].flags.writeable
-    assert visible(tmp_path / "cache") == [".json", ".pixels"]
-    monkeypatch.setattr(module, "read_image", lambda path: pytest.fail("decoded again"))
-    assert same(decode(paths, tmp_path / "cache", progress=False), paths)
-
-
-def test_the_default_folder_and_no_images(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSE_HOME", str(tmp_path / "home"))
-    decode(files(folder), progress=False)
-    assert visible(tmp_path / "home" / "cache") == [".json", ".pixels"]
-    assert decode([]) == []
-
-
-def test_a_changed_file_is_decoded_anew(folder, tmp_path):
-    paths = files(folder)
-    decode(paths, tmp_path, progress=False)
-    write(paths[2], scene(99))
-    assert same(decode(paths, tmp_path, progress=False), paths)
-
-
-def test_grey_and_transparent_images_become_three_channels(tmp_path):
-    grey = write(tmp_path / "grey.png", scene(0)[..., 0])
-    clear = write(tmp_path / "clear.png", np.zeros((6, 7, 4), np.uint8))
-    arrays = decode([grey, clear], tmp_path / "cache", progress=False)
-    assert np.array_equal(arrays[0], np.repeat(scene(0)[..., :1], 3, axis=2))
-    assert arrays[1].shape == (6, 7, 3) and arrays[1].min() == 255  # on white
-
-
-def test_a_truncated_image_is_named(folder, tmp_path):
-    paths = files(folder)
-    content = paths[3].read_bytes()
-    paths[3].write_bytes(content[: len(content) // 2])
-    with pytest.raises(CourseError, match=rf"{paths[3].name}: cannot be read \(.*truncated"):
-        decode(paths, tmp_path / "cache", progress=False)
-    assert ".json" not in visible(tmp_path / "cache")
-    with pytest.raises(CourseError, match="no such image file"):
-        decode([folder / "none.png"], tmp_path / "cache")
-
-
-@pytest.fixture
-def interrupted(folder, tmp_path, monkeypatch):
-    """A cache that stopped after 128 of 150 images; gives paths, cache, and a list of what is decoded now."""
-    paths = [write(tmp_path / "many" / f"{number:03}.png", scene(number, 8, 9)) for number in range(150)]
-    real, decoded = module.read_image, []
-
-    def read(path):
-        decoded.append(path)
-        if len(decoded) > 140 and not resumed:
-            raise KeyboardInterrupt
-        return real(path)
-
-    resumed = []
-    monkeypatch.setattr(module, "read_image", read)
-    with pytest.raises(KeyboardInterrupt):
-        decode(paths, tmp_path / "cache", progress=False)
-    assert ".json" not in visible(tmp_path / "cache")
-    resumed.append(True)
-    decoded.clear()
-    return paths, tmp_path / "cache", decoded
-
-
-def only(cache, suffix):
-    return next(path for path in cache.iterdir() if path.suffix == suffix)
-
-
-def test_interrupted_work_goes_on(interrupted):
-    paths, cache, decoded = interrupted
-    assert same(decode(paths, cache, progress=False), paths)
-    assert 0 < len(decoded) <= 22
-    assert visible(cache) == [".json", ".pixels"]
-
-
-@pytest.mark.parametrize("damage", ["zeros in the middle", "half an image more", "torn log", "no log", "no pixels"])
-def test_what_interruption_damaged_is_not_trusted(interrupted, damage):
-    paths, cache, decoded = interrupted
-    part, log = only(cache, ".part"), only(cache, ".log")
-    if damage == "zeros in the middle":
-        content = bytearray(part.read_bytes())
-        content[50 * 216 : 51 * 216] = bytes(216)
-        part.write_bytes(content)
-    elif damage == "half an image more":
-        part.write_bytes(part.read_bytes() + bytes(100))
-    elif damage == "torn log":
-        log.write_text(log.read_text()[:-3])
-    else:
-        (log if damage == "no log" else part).unlink()
-    assert same(decode(paths, cache, progress=False), paths)
-    assert len(decoded) <= {"zeros in the middle": 100, "half an image more": 22, "torn log": 23}.get(damage, 150)
-
-
-def test_pixels_that_were_cut_short_are_not_trusted(folder, tmp_path):
-    paths = files(folder)
-    decode(paths, tmp_path / "cache", progress=False)
-    pixels = only(tmp_path / "cache", ".pixels")
-    pixels.write_bytes(pixels.read_bytes()[:-1])
-    assert same(decode(paths, tmp_path / "cache", progress=False), paths)
-
-
-def test_too_little_room_is_found_before_decoding(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda path: types.SimpleNamespace(free=10**8))
-    monkeypatch.setattr(module, "read_image", lambda path: pytest.fail("decoded"))
-    with pytest.raises(CourseError, match=r"the decoded images: 0\.0 GB needed, 0\.1 GB free"):
-        decode(files(folder), tmp_path / "cache", progress=False)
-
-
-# --- patches ---------------------------------------------------------------------------------------------------------
-
-sizes = st.integers(1, 24)
-
-
-@settings(max_examples=60, deadline=None)
-@given(height=sizes, width=sizes, part=st.integers(1, 24), seed=st.integers(0, 2**32), augment=st.booleans())
-def test_both_images_are_cut_alike(height, width, part, seed, augment):
-    clean, size = scene(0, height, width), min(part, height, width)
-    degraded, patch = random_patch(255 - clean, clean, size, np.random.default_rng(seed), augment)
-    assert patch.shape == degraded.shape == (size, size, 3)
-    assert np.array_equal(degraded, 255 - patch)
-    again = random_patch(255 - clean, clean, size, np.random.default_rng(seed), augment)
-    assert np.array_equal(again[1], patch)
-
-
-def numbered(height, width):
-    """An image whose pixels are all different: the place and orientation of a patch can be read off."""
-    return np.arange(height * width * 3, dtype=np.uint16).reshape(height, width, 3)
-
-
-def test_every_window_and_orientation_occurs():
-    clean, rng = numbered(4, 5), np.random.default_rng(0)
-    seen = {random_patch(clean, clean, 3, rng)[1].tobytes() for _ in range(2000)}
-    assert len(seen) == 2 * 3 * 8  # windows, times the symmetries of a square
-    plain = {random_patch(clean, clean, 3, rng, augment=False)[1].tobytes() for _ in range(500)}
-    windows = {clean[top : top + 3, left : left + 3].tobytes() for top in range(2) for left in range(3)}
-    assert plain == windows and windows <= seen
-
-
-@pytest.mark.parametrize("size", [0, 6])
-def test_a_patch_that_does_not_fit(size):
-    with pytest.raises(CourseError, match=f"a patch of {size}x{size} does not fit an image of 7x5"):
-        random_patch(scene(0, 5, 7), scene(0, 5, 7), size, np.random.default_rng(0))
-
-
-def test_two_shapes():
-    with pytest.raises(CourseError, match=r"degraded is \(5, 7, 3\) but clean is \(7, 5, 3\)"):
-        random_patch(scene(0, 5, 7), scene(0, 7, 5), 3, np.random.default_rng(0))
-
-
-# --- the data set ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """A folder of 5 pairs with its cache, for the tests that only read."""
-    folder = make_folder(tmp_path_factory.mktemp("shared"))
-    return lambda **options: PairedPatches.from_folder(folder, cache=folder / "cache", progress=False, **options)
-
-
-def test_a_sample(shared):
-    patches = shared(patch=8)
-    degraded, clean = patches[0]
-    assert degraded.shape == clean.shape == (3, 8, 8)
-    assert degraded.dtype == clean.dtype == torch.float32
-    assert clean.min() >= 0 and clean.max() <= 1
-    assert torch.allclose(degraded, 1 - clean, atol=1e-6)
-    assert len(patches) == 5 and len(list(patches)) == 5
-    assert isinstance(patches, torch.utils.data.Dataset)
-
-
-def test_a_whole_pair(shared):
-    degraded, clean = shared(patch=8).whole(3)
-    assert np.array_equal(clean.mul(255).round().byte().numpy(), scene(3).transpose(2, 0, 1))
-    assert torch.allclose(degraded, 1 - clean, atol=1e-6)
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**40), order=st.lists(st.integers(0, 10**6), min_size=1, max_size=6), data=st.data())
-def test_a_sample_depends_on_seed_and_number_alone(shared, seed, order, data):
-    one, other = shared(patch=8, seed=seed), shared(patch=8, seed=seed)
-    first = {i: one[i] for i in order}
-    for i in data.draw(st.permutations(order)):
-        assert all(torch.equal(a, b) for a, b in zip(first[i], other[i], strict=True))
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**40), epoch=st.integers(0, 10**6))
-def test_an_epoch_visits_every_image_once(shared, seed, epoch):
-    patches = shared(patch=20, seed=seed, augment=False)
-    columns = [patches[epoch * 5 + place][1].mul(255).round().byte().permute(1, 2, 0).numpy() for place in range(5)]
-    visited = set()
-    for patch in columns:
-        found = [n for n in range(5) if any(np.array_equal(scene(n)[top : top + 20], patch) for top in range(5))]
-        visited.update(found)
-    assert visited == set(range(5))
-
-
-def test_epochs_seeds_and_samples_differ(shared):
-    patches = shared(patch=8)
-    orders = {tuple(patches._order(epoch)) for epoch in range(30)}
-    assert len(orders) > 10
-    assert not torch.equal(shared(patch=8, seed=1)[0][1], patches[0][1])
-    assert len({patches[i][1].numpy().tobytes() for i in range(50)}) == 50
-
-
-@pytest.mark.parametrize("options", [{"num_workers": 0}, {"num_workers": 2}])
-def test_workers_change_nothing(shared, options):
-    patches, samples = shared(patch=8), range(7, 17)
-    loader = torch.utils.data.DataLoader(patches, batch_size=5, sampler=samples, **options)
-    clean = torch.cat([clean for _, clean in loader])
-    assert torch.equal(clean, torch.stack([patches[i][1] for i in samples]))
-
-
-def test_workers_are_not_sent_the_pixels(shared):
-    patches = shared(patch=8)
-    content = pickle.dumps(patches)
-    assert len(content) < 3000 < 10 * 24 * 20 * 3
-    assert torch.equal(pickle.loads(content)[3][0], patches[3][0])
-
-
-def test_problems_are_found_when_it_is_made(folder, tmp_path, monkeypatch):
-    pairs = match_pairs(folder / "clean", folder / "scan")
-    options = {"cache": tmp_path / "cache", "progress": False}
-    with pytest.raises(CourseError, match="there are no pairs"):
-        PairedPatches([])
-    with pytest.raises(CourseError, match="a seed is a whole number from 0, not -1"):
-        PairedPatches(pairs, seed=-1, **options)
-    with pytest.raises(CourseError, match=r"0000\.png is 20x24: no patch of 64x64; change `patch`"):
-        PairedPatches(pairs, **options)
-    with pytest.raises(CourseError, match="samples are counted from 0, not -1"):
-        _ = PairedPatches(pairs, patch=8, **options)[-1]
-    write(folder / "scan" / "0002.png", scene(2, 30, 30))
-    with monkeypatch.context() as patch, pytest.raises(CourseError, match=r"scan/0002\.png is 30x30 but"):
-        patch.setattr(module, "decode", lambda *args: pytest.fail("decoded before the sizes were checked"))
-        PairedPatches(pairs, patch=8, **options)
-    index = {"shapes": [[24, 20]] * 10}
-    assert json.loads(only(tmp_path / "cache", ".json").read_text())["shapes"] == index["shapes"]
-
-
-# What to train on, what to validate with
+# --- what to train on, what to validate with --------------------------------------------------------------------------
 
 
 @settings(max_examples=40, deadline=None)
