@@ -46,7 +46,9 @@ def options(description, **more):
         parser.add_argument(f"--{name}", **keywords)
     chosen = parser.parse_args()
     if os.getloadavg()[0] > 0.5:
-        print(f"The machine is busy with something else (load {os.getloadavg()[0]:.1f}): expect times that are too long")
+        print(
+            f"The machine is busy with something else (load {os.getloadavg()[0]:.1f}): expect times that are too long"
+        )
     return chosen
 
 

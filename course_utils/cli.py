@@ -75,6 +75,7 @@ def _train(options):
         patience=options.patience,
         save_every=options.save_every,
         precision=options.precision,
+        compile=options.compile,
         workers=options.workers,
         resume=not options.restart,
     )
@@ -96,7 +97,7 @@ def _restore(options):
         if target.exists() and target.samefile(path):
             raise CourseError(f"{path} would be overwritten by its restoration; choose another --out")
     for path, target in zip(options.images, targets, strict=True):
-        write_image(target, restore(model, to_tensor(read_image(path)), tile=options.tile, progress=True))
+        write_image(target, restore(model, to_tensor(read_image(path)), tile=options.tile or "auto", progress=True))
         print(target)
 
 
@@ -185,6 +186,33 @@ def _export_moodle(options):
     print(fill_moodle(records, options.worksheet, options.out, options.scale, options.comments, columns))
 
 
+def _bench(options):
+    import json
+    import subprocess
+    import tempfile
+
+    from course_utils import authoring, profiles
+    from course_utils.files import atomic
+
+    folder, results = authoring.find_root() / "benchmarks", {}
+    print(profiles.describe(profiles.current().device), flush=True)
+    for name in options.names or BENCHMARKS:
+        with tempfile.TemporaryDirectory() as temporary:
+            figures = Path(temporary) / "figures.json"
+            quick = ["--quick"] if options.quick else []
+            print(f"\n{name}", flush=True)
+            done = subprocess.run([sys.executable, folder / f"{name}.py", "--json", figures, *quick], cwd=folder.parent)
+            if done.returncode:
+                raise CourseError(f"benchmarks/{name}.py failed; what it printed above says why")
+            results[name] = json.loads(figures.read_text())
+    if options.json:
+        with atomic(options.json) as temporary:
+            temporary.write_text(json.dumps(results, indent=1) + "\n")
+
+
+BENCHMARKS = ("data", "training", "restoring", "quality")
+
+
 def _doctor(options):
     from course_utils import doctor
 
@@ -218,6 +246,7 @@ def _parser():
     _add_lessons(_group(commands, "lessons", "list, build and run the lessons (in a clone of the repository)"))
     _add_grade(_command(commands, "grade", _grade, "grade what a class has handed in"))
     _add_export(_group(commands, "export", "for other systems: nbgrader, Gradescope, Canvas, Moodle"))
+    _add_bench(_command(commands, "bench", _bench, "how fast this machine is (in a clone of the repository)"))
     _command(commands, "doctor", _doctor, "look at this installation, and say what to do")
     return parser
 
@@ -268,8 +297,12 @@ def _add_train(train):
     train.add_argument("--patience", type=_whole(1), help="stop after this many validations without a better one")
     train.add_argument("--save-every", type=_whole(1), default=100, help="steps between saves (%(default)s)")
     train.add_argument(
-        "--precision", choices=("no", "bf16", "fp16"), default="no", help="mixed precision (%(default)s)"
+        "--precision",
+        choices=("auto", "no", "bf16", "fp16"),
+        default="auto",
+        help="mixed precision; auto takes what is fastest here (%(default)s)",
     )
+    train.add_argument("--compile", action="store_true", help="torch.compile the network: for long trainings")
     train.add_argument("--workers", type=_whole(0), default=0, help="processes that load data (%(default)s)")
     train.add_argument("--seed", type=_whole(0), default=0)
     train.add_argument("--restart", action="store_true", help="begin anew, whatever is in --out")
@@ -280,7 +313,16 @@ def _add_restore(restore):
     restore.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     restore.add_argument("--model", type=Path, required=True, help="a checkpoint, best.safetensors")
     restore.add_argument("--out", type=_folder, required=True, help="folder for the restored images (PNG)")
-    restore.add_argument("--tile", type=_whole(1), default="auto", help="side of the tiles in pixels (default: 512)")
+    restore.add_argument("--tile", type=_whole(1), help="side of the tiles in pixels (default: 512)")
+
+
+def _add_bench(bench):
+    bench.epilog = "example:\n  course bench quality"
+    bench.add_argument(
+        "names", nargs="*", type=_benchmark, metavar="NAME", help=f"some of {', '.join(BENCHMARKS)} (default: all)"
+    )
+    bench.add_argument("--quick", action="store_true", help="a first answer, within a minute for each")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
 
 
 def _add_lessons(commands):
@@ -349,6 +391,12 @@ def _folder(text):
     if path.exists() and not path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} is a file, not a folder")
     return path
+
+
+def _benchmark(text):
+    if text not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(BENCHMARKS)}")
+    return text
 
 
 def _rate(text):

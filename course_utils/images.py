@@ -88,8 +88,9 @@ def to_tensor(array):
 def as_floats(batch):
     """A batch of bytes, uint8 tensor (N, H, W, C), where it lies -> float32 (N, C, H, W) in [0, 1]; floats stay.
 
-    The same numbers as `to_tensor`, on a GPU up to rounding. The values are not moved: in memory the channels of a pixel stay side by side
-    (`torch.channels_last`), which convolutions like best. A GPU gets a quarter of the bytes that floats would take.
+    The same numbers as `to_tensor`, on a GPU up to rounding. The values are not moved: in memory the channels of a
+    pixel stay side by side (`torch.channels_last`), which convolutions like best. A GPU gets a quarter of the bytes
+    that floats would take.
     """
     return batch if batch.is_floating_point() else batch.permute(0, 3, 1, 2) / 255
 

@@ -8,7 +8,8 @@ DESCRIPTION = {
     "width": "feature maps between them",
     "patch": "side of the training patches in pixels",
     "batch_size": "patches in a batch",
-    "steps": "batches to learn from",
+    "steps": "batches to learn from, or",
+    "seconds": "how long to train",
     "lr": "highest learning rate",
     "validate_every": "steps between validations",
 }
@@ -22,18 +23,22 @@ class Recipe:
     width: int
     patch: int
     batch_size: int
-    steps: int
     lr: float
-    validate_every: int
     validate_on: int  # how many of the validation pairs
+    steps: int | None = None
+    seconds: float | None = None
+    validate_every: int | None = None  # by default a tenth of the training
 
     @staticmethod
     def names():
         return tuple(DESCRIPTION)
 
     def but(self, **changes):
-        """The same recipe with some settings changed; None changes nothing."""
-        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+        """The same recipe with some settings changed; None changes nothing. Steps take the place of seconds."""
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if "steps" in changes or "seconds" in changes:
+            changes = {"steps": None, "seconds": None} | changes
+        return replace(self, **changes)
 
     @property
     def network(self):
@@ -41,12 +46,12 @@ class Recipe:
 
     @property
     def training(self):
-        return {name: getattr(self, name) for name in ("steps", "batch_size", "lr", "validate_every")}
+        return {name: getattr(self, name) for name in ("steps", "seconds", "batch_size", "lr", "validate_every")}
 
 
 RECIPES = {
     "test": Recipe(depth=4, width=8, patch=32, batch_size=4, steps=12, lr=3e-3, validate_every=6, validate_on=1),
-    "cpu": Recipe(depth=5, width=32, patch=40, batch_size=8, steps=2000, lr=3e-3, validate_every=500, validate_on=3),
+    "cpu": Recipe(depth=5, width=32, patch=40, batch_size=8, seconds=45, lr=3e-3, validate_on=3),
     "gpu": Recipe(
         depth=17, width=64, patch=128, batch_size=32, steps=20_000, lr=1e-3, validate_every=1000, validate_on=6
     ),

@@ -132,7 +132,7 @@ def test_doctor(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["data"], ["train"], ["restore"], ["lessons"], ["lessons", "run"], ["demo"], ["doctor"]]
+    "command", [[], ["data"], ["train"], ["restore"], ["lessons"], ["lessons", "run"], ["demo"], ["doctor"], ["bench"]]
 )
 def test_help(command, capsys):
     assert course(*command, "--help") == 0
@@ -140,7 +140,7 @@ def test_help(command, capsys):
 
 
 def test_examples_in_the_help():
-    for command in ([], ["train"], ["restore"], ["data", "fetch"], ["data", "make"]):
+    for command in ([], ["train"], ["restore"], ["data", "fetch"], ["data", "make"], ["bench"]):
         done = subprocess.run(
             [sys.executable, "-m", "course_utils", *command, "--help"], capture_output=True, text=True
         )
@@ -238,6 +238,18 @@ def outside_a_clone(tmp_path, pages, checkpoint):
     return ["lessons", "list"], "not in a clone of the course"
 
 
+def bench_outside_a_clone(tmp_path, pages, checkpoint):
+    return ["bench"], "not in a clone of the course"
+
+
+def no_such_benchmark(tmp_path, pages, checkpoint):
+    return ["bench", "speed"], "'speed' is none of data, training, restoring, quality"
+
+
+def steps_and_seconds(tmp_path, pages, checkpoint):
+    return [*TRAIN, "--data", pages, "--out", "run", "--seconds", "5"], "give one of them"
+
+
 CASES = [
     missing_partner,
     other_size,
@@ -257,6 +269,9 @@ CASES = [
     two_of_a_name,
     other_pages,
     outside_a_clone,
+    bench_outside_a_clone,
+    no_such_benchmark,
+    steps_and_seconds,
 ]
 ARGUMENTS = [
     (["train", "--data", "nowhere", "--out", "run"], "nowhere: no such data set"),

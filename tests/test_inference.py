@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_utils import inference
 from course_utils.files import CourseError
-from course_utils.inference import inside, restore, tiles
+from course_utils.inference import folded, inside, restore, tiles
 from course_utils.models import DnCNN
 
 
@@ -154,6 +155,81 @@ def test_networks_that_cannot_restore():
         restore(net, image)
     with pytest.raises(CourseError, match="has no method restore"):
         restore(torch.nn.Conv2d(3, 3, 1), image)
+
+
+def with_statistics(network):
+    """As after a training: batch norms that shift and scale."""
+    torch.manual_seed(2)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 2)
+            torch.nn.init.normal_(module.bias)
+            if module.running_mean is not None:
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.2, 3)
+    return network.eval()
+
+
+class Other(torch.nn.Module):
+    """Batch norms where they cannot be folded: first of all, after a ReLU, without statistics, outside a Sequential."""
+
+    def __init__(self):
+        super().__init__()
+        norm, conv = torch.nn.BatchNorm2d, lambda: torch.nn.Conv2d(3, 3, 3, padding=1)
+        self.first = torch.nn.Sequential(norm(3), conv(), torch.nn.ReLU(), norm(3), conv(), norm(3))
+        self.conv, self.norm = conv(), norm(3)
+        self.last = torch.nn.Sequential(conv(), norm(3, track_running_stats=False))
+
+    def restore(self, y):
+        return self.last(self.norm(self.conv(self.first(y))))
+
+
+@pytest.mark.parametrize("make", [lambda: DnCNN(depth=6, width=8), Other])
+def test_folded_is_the_same_network(make):
+    network = with_statistics(make())
+    if hasattr(network, "layers"):
+        torch.nn.init.normal_(network.layers[-1].weight, std=0.05)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    image, norms = torch.rand(2, 3, 20, 17), lambda net: sum(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules())
+    with torch.inference_mode():
+        result = folded(network)
+        torch.testing.assert_close(result.restore(image), network.restore(image), atol=1e-4, rtol=1e-4)
+    assert norms(result) == (0 if isinstance(network, DnCNN) else norms(network) - 1)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert type(result) is type(network)
+
+
+class Counting(torch.nn.Module):
+    receptive_radius = 2
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def __deepcopy__(self, memo):
+        return self  # so that what the copy notes is seen here
+
+    def restore(self, y):
+        self.shapes.append(tuple(y.shape))
+        return y
+
+
+def test_tiles_of_one_size_go_together(monkeypatch):
+    monkeypatch.setattr(inference, "PIXELS", {"cpu": 5 * 12 * 12})
+    model, batch = Counting(), torch.rand(2, 3, 40, 33)
+    assert torch.equal(restore(model, batch, tile=8), batch)
+    assert sum(n for n, *_ in model.shapes) == 2 * 5 * 5  # tiles, in few calls
+    assert len(model.shapes) < 15
+    assert all(n * h * w <= 5 * 12 * 12 for n, _, h, w in model.shapes)
+
+
+def test_a_large_image_is_cut_into_tiles_unasked():
+    model = Counting()
+    restore(model, torch.rand(3, 40, 1200))
+    assert max(width for *_, width in model.shapes) == inference.TILE + 4
+    model.receptive_radius = None  # no halo to go by
+    restore(model, torch.rand(3, 40, 1200))
+    assert model.shapes[-1] == (1, 3, 40, 1200)
 
 
 MEMORY = """

@@ -2,19 +2,22 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from course_utils import training
 from course_utils.checkpoints import load_model, read_notes, read_state
 from course_utils.files import CourseError
-from course_utils.images import quantise
+from course_utils.images import quantise, to_array
 from course_utils.inference import restore
 from course_utils.losses import mse_loss, residual_loss
 from course_utils.metrics import psnr
@@ -435,6 +438,150 @@ def wait_for_change(path):
         time.sleep(0.002)
 
 
+# By the clock
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still unless a step or a validation moves it: {"now", "step", "validation"} in seconds."""
+    clock = {"now": 1000.0, "step": 1.0, "validation": 0.0, "rates": []}
+    validate, train_step = training.validate, training.train_step
+
+    def slow(call, name):
+        def slowed(*arguments):
+            clock["now"] += clock[name]
+            if name == "step":
+                clock["rates"].append(arguments[1].param_groups[0]["lr"])
+            return call(*arguments)
+
+        return slowed
+
+    monkeypatch.setattr(training, "train_step", slow(train_step, "step"))
+    monkeypatch.setattr(training, "validate", slow(validate, "validation"))
+    monkeypatch.setattr(training, "time", types.SimpleNamespace(monotonic=lambda: clock["now"]))
+    return clock
+
+
+SECONDS = {"seconds": 40, "batch_size": 4, "progress": False, "precision": "no"}
+
+
+@pytest.mark.parametrize(("step", "steps"), [(0.5, 80), (1.0, 40), (7.0, 6), (100.0, 1)])
+def test_every_machine_finishes_its_schedule_in_the_time(clock, step, steps):
+    clock["step"] = step
+    history = fit(tiny(), TRAIN, VALID, **SECONDS)
+    assert history.steps[-1] == steps and history.seconds[-1] == steps * step
+    rates = clock["rates"]
+    assert len(rates) == steps and max(rates) <= 1e-3
+    if steps > 1:
+        assert max(rates) > 9e-4 and rates[-1] < 1e-4  # up, and down again, however many steps there were
+        assert rates.index(max(rates)) <= steps / 5
+
+
+def test_validations_count_as_time(clock):
+    clock["validation"] = 2.0
+    history = fit(tiny(), TRAIN, VALID, **SECONDS)
+    assert history.steps[-1] == len(clock["rates"]) and 20 <= len(clock["rates"]) < 30
+    assert 40 <= history.seconds[-1] <= 42  # the last one comes on top
+    assert len(history.steps) >= 7
+
+
+def test_a_tenth_of_the_time_between_validations(clock):
+    assert fit(tiny(), TRAIN, VALID, **SECONDS).seconds == [4 * i for i in range(1, 11)]
+    assert fit(tiny(), TRAIN, VALID, validate_every=15, **SECONDS).steps == [15, 30, 40]
+
+
+def test_the_clock_is_resumed_without_the_pause(clock, tmp_path):
+    class Failing(Noisy):
+        def __getitem__(self, i):
+            if i == 4 * 25:
+                raise OSError("the disk is gone")
+            return super().__getitem__(i)
+
+    with pytest.raises(OSError):
+        fit(tiny(), Failing(), VALID, out=tmp_path, save_every=1, **SECONDS)
+    clock["now"] += 1e6
+    history = fit(tiny(), TRAIN, VALID, out=tmp_path, **SECONDS)
+    assert history.steps[-1] == 40 and history.seconds[-1] == 40
+    unbroken = tiny()
+    fit(unbroken, TRAIN, VALID, **SECONDS)
+    assert same(load_model(tmp_path / "best.safetensors"), unbroken)  # on a clock as even as this one
+    assert fit(tiny(), TRAIN, VALID, out=tmp_path, **SECONDS) == history
+
+
+def test_the_bar_counts_seconds(clock, capsys):
+    clock["step"] = 7.0
+    fit(tiny(), TRAIN, VALID, **SECONDS | {"progress": True})
+    assert "40/40" in capsys.readouterr().err
+
+
+# Fast
+
+
+class Whole(Noisy):
+    """A data set that hands over whole batches, as bytes, and counts them."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def __getitem__(self, i):
+        degraded, clean = super().__getitem__(i)
+        return quantise(degraded), quantise(clean)
+
+    def batch(self, numbers):
+        self.asked.append(list(numbers))
+        pairs = [self[i] for i in numbers]
+        return tuple(torch.from_numpy(to_array(torch.stack(images))) for images in zip(*pairs, strict=True))
+
+
+def test_whole_batches_are_asked_for_where_they_can_be_had():
+    data, single = Whole(), Whole()
+    model, twin = tiny(batch_norm=False), tiny(batch_norm=False)
+    fit(model, data, VALID, **QUICK | {"steps": 5})
+    assert data.asked == [list(range(4 * step, 4 * step + 4)) for step in range(5)]
+    one_by_one = type("OneByOne", (), {"__getitem__": lambda self, i: single[i]})()
+    fit(twin, one_by_one, VALID, **QUICK | {"steps": 5})
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(twin.state_dict()[name], tensor, atol=1e-6, rtol=0)
+
+
+def test_auto_is_what_the_state_was_trained_with_or_the_fastest(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "fastest_precision", lambda device: "bf16")
+    automatic = QUICK | {"precision": "auto"}
+    exact, half, model = tiny(batch_norm=False), tiny(batch_norm=False), tiny(batch_norm=False)
+    fit(half, TRAIN, VALID, out=tmp_path / "half", **automatic)
+    assert read_state(tmp_path / "half" / "last.safetensors")["settings"]["precision"] == "bf16"
+    stopped_at(15, tmp_path / "exact", tiny(batch_norm=False))
+    fit(model, TRAIN, VALID, out=tmp_path / "exact", **automatic)
+    fit(exact, TRAIN, VALID, **QUICK)
+    assert same(model, exact) and not same(model, half)
+    assert read_state(tmp_path / "exact" / "last.safetensors")["settings"]["precision"] == "no"
+    fit(model, TRAIN, VALID, out=tmp_path / "exact", resume=False, **automatic)
+    assert read_state(tmp_path / "exact" / "last.safetensors")["settings"]["precision"] == "bf16"
+
+
+def test_the_network_looks_at_validation_as_it_was(monkeypatch):
+    """Whoever restores with it in `on_validate` gets float32, as `restore` promises."""
+    model, seen = tiny(batch_norm=False), []
+    look = lambda step, scores: seen.append(validate(model, VALID) == scores and "forward" not in vars(model))
+    fit(model, TRAIN, VALID, on_validate=look, **QUICK | {"precision": "bf16"})
+    assert seen == [True] * 4
+    assert all(parameter.is_contiguous() for parameter in model.parameters())
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a compiler")
+def test_compiled(monkeypatch):
+    plain, compiled = tiny(depth=3, batch_norm=False), tiny(depth=3, batch_norm=False)
+    fit(plain, TRAIN, VALID, **QUICK | {"steps": 4})
+    compilations = []
+    compile_it = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda *a, **k: compilations.append(1) or compile_it(*a, **k))
+    fit(compiled, TRAIN, VALID, compile=True, **QUICK | {"steps": 4})
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(compiled.state_dict()[name], tensor, atol=1e-5, rtol=0)
+    assert compilations and compiled.__dict__.keys() == plain.__dict__.keys()
+
+
 # Bad input
 
 
@@ -458,6 +605,11 @@ def test_a_loss_that_is_no_number(tmp_path, unbroken):
         ({"train": [TRAIN[i] for i in range(95)]}, r"there is no train\[95\].*PairedPatches"),
         ({"steps": 0}, "steps=0"),
         ({"steps": 2.5}, "steps=2.5"),
+        ({"steps": None}, "steps=None, seconds=None: give one of them"),
+        ({"seconds": 60}, "steps=24, seconds=60: give one of them"),
+        ({"steps": None, "seconds": 0}, "seconds=0 is not a time"),
+        ({"steps": None, "seconds": math.nan}, "seconds=nan is not a time"),
+        ({"steps": None, "seconds": 5, "train": [TRAIN[0]] * 99}, r"there is no train\[3999999\].*PairedPatches"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"lr": 0}, "lr=0"),
         ({"lr": -1e-3}, "lr=-0.001"),
