@@ -45,17 +45,27 @@ def options(description, **more):
     for name, keywords in more.items():
         parser.add_argument(f"--{name}", **keywords)
     chosen = parser.parse_args()
-    if os.getloadavg()[0] > 0.5:
-        print(
-            f"The machine is busy with something else (load {os.getloadavg()[0]:.1f}): expect times that are too long"
-        )
+    warn_if_busy()
     return chosen
+
+
+def warn_if_busy():
+    """Say so if the machine has something else to do; returns its load."""
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"The machine is busy with something else (load {load:.1f}): expect times that are too long")
+    return load
 
 
 def finish(figures, path):
     """Print the figures, a line each, and write them to the file, if there is one."""
     for name, value in figures.items():
         print(f"{name:32} {value:12,.2f}" if isinstance(value, float) else f"{name:32} {value:>12}")
+    write(figures, path)
+
+
+def write(figures, path):
+    """Write the figures to the file as JSON, if there is one."""
     if path:
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(figures, indent=1) + "\n")

@@ -54,10 +54,10 @@ from pathlib import Path
 
 import nbformat
 import psutil
+from common import warn_if_busy, write
 
 from course_utils.data import home
 from course_utils.exercises import find
-from course_utils.files import atomic
 from course_utils.profiles import cores
 
 PARTS = ("ours", "rivals", "scale", "large")
@@ -519,15 +519,11 @@ def main():
     parser.add_argument("--environments", type=Path, default=home() / "rivals", help="of the rivals (%(default)s)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the folders go too
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        print(f"The machine is busy with something else (load {load:.1f}): expect times that are too long")
+    load = warn_if_busy()
     with tempfile.TemporaryDirectory(prefix="course-grading-") as folder:
         results = measure(options, Path(folder))
     show(results, options.students)
-    if options.json:
-        with atomic(options.json) as temporary:
-            temporary.write_text(json.dumps(flat(results) | {"load_before": load}, indent=1) + "\n")
+    write(flat(results) | {"load_before": load}, options.json)
 
 
 if __name__ == "__main__":

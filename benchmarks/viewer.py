@@ -35,7 +35,6 @@ import argparse
 import contextlib
 import importlib.util
 import json
-import os
 import random
 import shutil
 import signal
@@ -46,7 +45,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_utils.files import atomic
+from common import warn_if_busy, write
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))  # they start the same servers
 
@@ -572,17 +571,13 @@ def main():
     options = parser.parse_args()
     needed()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the browser and the server end too
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        print(f"The machine is busy with something else (load {load:.1f}): expect times that are too long")
+    load = warn_if_busy()
     with tempfile.TemporaryDirectory(prefix="course-viewer-") as folder:
         results = measure(Path(folder), options.only)
     tables = {"moves": print_moves, "rivals": print_rivals, "drawn": print_drawn, "large": print_large}
     for part, figures in results.items():
         tables[part](figures)
-    if options.json:
-        with atomic(options.json) as temporary:
-            temporary.write_text(json.dumps(flat(results) | {"load_before": load}, indent=1) + "\n")
+    write(flat(results) | {"load_before": load}, options.json)
 
 
 if __name__ == "__main__":

@@ -256,7 +256,7 @@ def _same_text(sources, course):
 
 
 def _remarks(source):
-    """The comments of two words or more: one word, such as TODO, says nothing."""
+    """The comments of two words or more: a single word says nothing."""
     return {found for each in re.findall("#.*", source) if " " in (found := each.strip("# "))}
 
 
