@@ -61,10 +61,10 @@ def finish(figures, path):
     """Print the figures, a line each, and write them to the file, if there is one."""
     for name, value in figures.items():
         print(f"{name:32} {value:12,.2f}" if isinstance(value, float) else f"{name:32} {value:>12}")
-    write(figures, path)
+    write_figures(figures, path)
 
 
-def write(figures, path):
+def write_figures(figures, path):
     """Write the figures to the file as JSON, if there is one."""
     if path:
         with atomic(path) as temporary:

@@ -54,7 +54,7 @@ from pathlib import Path
 
 import nbformat
 import psutil
-from common import warn_if_busy, write
+from common import warn_if_busy, write_figures
 
 from course_utils.data import home
 from course_utils.exercises import find
@@ -523,7 +523,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="course-grading-") as folder:
         results = measure(options, Path(folder))
     show(results, options.students)
-    write(flat(results) | {"load_before": load}, options.json)
+    write_figures(flat(results) | {"load_before": load}, options.json)
 
 
 if __name__ == "__main__":

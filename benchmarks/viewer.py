@@ -45,7 +45,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import warn_if_busy, write
+from common import warn_if_busy, write_figures
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))  # they start the same servers
 
@@ -577,7 +577,7 @@ def main():
     tables = {"moves": print_moves, "rivals": print_rivals, "drawn": print_drawn, "large": print_large}
     for part, figures in results.items():
         tables[part](figures)
-    write(flat(results) | {"load_before": load}, options.json)
+    write_figures(flat(results) | {"load_before": load}, options.json)
 
 
 if __name__ == "__main__":
