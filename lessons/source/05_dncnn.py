@@ -176,8 +176,8 @@ print(f"{1000 * from_files:.1f} ms a patch from files, {1000 * from_cache:.2f} m
 
 # %% [markdown] lang="en"
 # `PairedPatches` decodes every page once, into a file that later runs find again, and cuts its patches there as
-# `random_patch` does, whole batches at a time. Sample number i depends on the seed and on i alone; so training can stop at any moment and go on
-# exactly where it was.
+# `random_patch` does, whole batches at a time. Sample number i depends on the seed and on i alone; so training can
+# stop at any moment and go on exactly where it was.
 #
 # ## 3. The network
 #
