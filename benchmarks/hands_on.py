@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from course_utils.images import read_image
-
 
 class Pairs(Dataset):
     """(clean path, scan path) -> two random crops, float32 (3, 128, 128) in [-1, 1]."""
@@ -66,6 +64,6 @@ def train(model, batches, optimizer, device="cpu"):
 
 def restore(model, path):
     """The restored image of a file: uint8 (H, W, 3)."""
-    scan = scaled(read_image(path))[None]
+    scan = scaled(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))[None]
     restored = (scan - model(scan)).clamp(-1, 1)
     return ((restored[0].detach().numpy().transpose(1, 2, 0) + 1) * 127.5).round().astype(np.uint8)

@@ -83,10 +83,10 @@ def arcnn(seconds):
 def dncnn(seconds):
     clean = [to_tensor(image)[:1] for image in test_set("Train400")]
     rng = np.random.default_rng(0)
-    train = Patches(bytes_of(clean), degradation=GaussianNoise(25, clip=False), patch=40)
-    model = DnCNN(channels=1, depth=7, width=32)
+    train = Patches(bytes_of(clean), degradation=GaussianNoise(25, clip=False), patch=32)
+    model = DnCNN(channels=1, depth=7, width=48)
     valid = [(GaussianNoise(25)(image, rng), image) for image in clean[::100]]
-    took = train_for(seconds, model, train, valid, batch_size=8, lr=2e-3)
+    took = train_for(seconds, model, train, valid, batch_size=8, lr=4e-3)
     originals = [to_tensor(image)[:1] for image in test_set("Set12")]
     return sum(psnr(denoised(model, image, rng), image) for image in originals) / len(originals), took
 

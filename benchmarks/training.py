@@ -50,7 +50,8 @@ class Timed:
 def our_rate(folder, precision, batch_size, steps):
     train = Timed(PairedPatches.from_folder(folder / "train", patch=128, cache=folder / "cache", progress=False))
     valid = PairedImages(pairs_in(folder / "valid"))
-    fit(DnCNN(), train, valid, steps=steps + 2, batch_size=batch_size, precision=precision, progress=False)
+    settings = {"steps": steps + 2, "validate_every": steps + 2, "batch_size": batch_size, "precision": precision}
+    fit(DnCNN(), train, valid, progress=False, **settings)
     spans = [b - a for a, b in itertools.pairwise(train.times)]
     return batch_size / statistics.median(spans[1:])  # the first step also prepares things
 

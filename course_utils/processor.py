@@ -60,24 +60,40 @@ def memory_kept():
 
     The system clears every page it hands out; a training step on a CPU, which frees and takes gigabytes, spends up to
     half of its time on that. For glibc (most Linux systems); elsewhere nothing changes. Blocks of more than a 64th of
-    the machine's memory are given back in any case: kept, they would leave holes that nothing fits.
+    the machine's memory are given back in any case: kept, they would leave holes that nothing fits. Where one of these
+    stands within another, the outer one counts.
     """
-    try:
-        libc = ctypes.CDLL(None)
-        mallopt, trim = libc.mallopt, libc.malloc_trim
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, TypeError, OSError, ValueError):
-        yield
-        return
-    most = 2**31 - 1
-    mallopt(_MMAP_THRESHOLD, min(memory // 64, most))
-    mallopt(_TRIM_THRESHOLD, most)
+    global _outer
+    outer, _outer = _outer, True
+    if not outer:
+        _thresholds(_memory() // 64 or 2**25, 2**31 - 1)
     try:
         yield
     finally:
-        mallopt(_MMAP_THRESHOLD, 2**25)  # where glibc's own adjustment ends
-        mallopt(_TRIM_THRESHOLD, 2**26)
-        trim(0)
+        _outer = outer
+        if not outer:
+            _thresholds(2**25, 2**26, trim=True)  # where glibc's own adjustment ends
 
 
+_outer = False  # whether a memory_kept is under way
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+def _thresholds(mapped, trimmed, trim=False):
+    """From how many bytes on blocks come straight from the system, and how many may lie free at the end of the heap."""
+    try:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, min(mapped, 2**31 - 1))
+        libc.mallopt(_TRIM_THRESHOLD, trimmed)
+        if trim:
+            libc.malloc_trim(0)
+    except (AttributeError, TypeError, OSError):  # no glibc
+        pass
+
+
+def _memory():
+    """Of the machine, in bytes; 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError):
+        return 0
