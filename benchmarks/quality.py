@@ -147,7 +147,7 @@ def main():
         only={"type": tasks, "default": list(FIGURES), "metavar": "TASKS", "help": f"some of {','.join(FIGURES)}"},
         curve={"type": numbers, "metavar": "SECONDS,...", "help": "also after each of these times"},
     )
-    figures = measure(chosen.only, 10 if chosen.quick else chosen.seconds)
+    figures = measure(chosen.only, 6 if chosen.quick else chosen.seconds)
     for seconds in chosen.curve or ():
         more = figures if seconds == chosen.seconds else measure(chosen.only, seconds)
         figures |= {f"{name}_after_{seconds}_s": value for name, value in more.items() if name in FIGURES.values()}

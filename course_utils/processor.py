@@ -19,6 +19,8 @@ def fastest_precision(device):
     Args:
         device: "cpu", "cuda" or "mps".
     """
+    if device not in ("cpu", "cuda"):  # not tried elsewhere
+        return "no"
     if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         name, half = "fp16", torch.float16
     else:

@@ -34,10 +34,12 @@ class Recipe:
         return tuple(DESCRIPTION)
 
     def but(self, **changes):
-        """The same recipe with some settings changed; None changes nothing. Steps take the place of seconds."""
+        """The same recipe with some settings changed; None changes nothing. Steps and seconds displace each other."""
         changes = {name: value for name, value in changes.items() if value is not None}
-        if "steps" in changes or "seconds" in changes:
-            changes = {"steps": None, "seconds": None} | changes
+        if "seconds" in changes:
+            changes = {"steps": None, "validate_every": None} | changes
+        elif "steps" in changes:
+            changes = {"seconds": None} | changes
         return replace(self, **changes)
 
     @property

@@ -38,6 +38,7 @@ def timed(monkeypatch):
 def test_16_bits_where_they_are_faster(timed, full, half, precision):
     timed(full, half)
     assert fastest_precision("cpu") == precision
+    assert fastest_precision("mps") == "no"
 
 
 def test_it_is_measured_once(timed):

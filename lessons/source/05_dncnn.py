@@ -325,7 +325,8 @@ print(f"loss: {losses[0]:.1f} at first, {losses[-1]:.1f} after {len(losses)} ste
 # `cu.fit` repeats `train_step` on ever new patches. Now and then it restores whole validation pages and measures
 # them; it keeps the best weights in a file, and with them all it needs to go on after an interruption. Interrupt it
 # (the square button) and run the cell again: it continues. Once it has finished, it has nothing left to do; with
-# `resume=False` it begins anew, for example after you have changed your network.
+# `resume=False` it begins anew, for example after you have changed your network. On a CPU it is given a time, not a
+# number of steps: the learning rate goes up and down again by the clock, so a slow computer gets to the end as well.
 #
 # Meanwhile you can watch: the next cell opens a comparer that stays connected to Python, and `look` gives it what the
 # network makes of a page that is not among its training pages. Zoom in where you expect trouble, then start the
