@@ -8,6 +8,7 @@ the building of the cache: above 1, even a single epoch is faster than the rival
 work grows: the pairs are links to a few pages, so that they need no room, but each one is decoded.
 """
 
+import itertools
 import os
 import tempfile
 import threading
@@ -21,6 +22,7 @@ from common import finish, fresh, options
 
 from course_utils.data import PairedPatches, decode, make_pages, pairs_in
 from course_utils.images import as_floats
+from course_utils.processor import memory_kept
 
 BATCH, PATCH = 64, 128
 
@@ -55,7 +57,7 @@ def hands_on_rate(folder, seconds):
 
 
 def our_batches(patches):
-    for first in range(0, len(patches) * 1000, BATCH):
+    for first in itertools.count(0, BATCH):
         degraded, clean = patches.batch(range(first, first + BATCH))
         yield as_floats(degraded), as_floats(clean)
 
@@ -73,16 +75,19 @@ def copies(folder, cache):
 
 
 def our_rate(folder, cache, seconds):
-    return per_second(our_batches(PairedPatches.from_folder(folder, patch=PATCH, cache=cache, progress=False)), seconds)
+    patches = PairedPatches.from_folder(folder, patch=PATCH, cache=cache, progress=False)
+    with memory_kept():  # as in `fit`
+        return per_second(our_batches(patches), seconds)
 
 
 def copy_rate(folder, cache, seconds):
-    return per_second(copies(folder, cache), seconds)
+    with memory_kept():
+        return per_second(copies(folder, cache), seconds)
 
 
 def first_epoch(folder, cache):
     """(seconds to build the cache, seconds for the epoch, most MiB held) for data never seen before."""
-    with most_memory() as held:
+    with most_memory() as held, memory_kept():
         start = time.perf_counter()
         patches = PairedPatches.from_folder(folder, patch=PATCH, cache=cache, progress=False)
         built = time.perf_counter()
