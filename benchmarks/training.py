@@ -91,7 +91,7 @@ def precision_difference(folder, precision, quick):
     settings = {"steps": 100 if quick else 400, "batch_size": 8, "lr": 3e-3 if quick else 1e-3}
     settings["validate_every"] = settings["steps"]
     psnrs = {
-        name: [fresh(trained_psnr, folder, name, seed, network, settings) for seed in range(1 if quick else 4)]
+        name: [fresh(trained_psnr, folder, name, seed, network, settings) for seed in range(1 if quick else 3)]
         for name in ("no", precision)
     }
     differences = [half - full for full, half in zip(*psnrs.values(), strict=True)] if precision != "no" else [0.0]
@@ -105,7 +105,7 @@ def precision_difference(folder, precision, quick):
 
 def measure(folder, quick):
     precision = fastest_precision(DEVICE)
-    batch_size, steps, times = (16, 1, 1) if quick else (64, 2, 3)
+    batch_size, steps, times = (16, 1, 1) if quick else (64, 2, 2)
     rates = {"hands_on": [], "ours": [], "fp32": []}
     for _ in range(times):  # in turns: whatever else the machine does meets all of them
         rates["hands_on"].append(fresh(hands_on_rate, folder, batch_size, steps))
