@@ -60,7 +60,9 @@ def warn_if_busy():
 def finish(figures, path):
     """Print the figures, a line each, and write them to the file, if there is one."""
     for name, value in figures.items():
-        print(f"{name:32} {value:12,.2f}" if isinstance(value, float) else f"{name:32} {value:>12}")
+        if isinstance(value, float):
+            value = f"{value:,.2f}" if abs(value) >= 1 else f"{value:.3f}"
+        print(f"{name:32} {value:>12}")
     write_figures(figures, path)
 
 

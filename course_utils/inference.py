@@ -37,8 +37,8 @@ def restore(model, image, tile="auto", halo=None, progress=False):
 
     The network works in evaluation mode, and gets its former mode back. It sees an image in tiles, several of one size
     at a time: memory depends on the tile and not on the image. With a halo of its receptive radius the tiles show no
-    seam: the result is that of the whole image, up to rounding. It is computed in float32: with bfloat16, DnCNN's
-    answers are off by up to four grey levels (benchmarks/restoring.py).
+    seam: the result is that of the whole image, up to rounding. It is computed in float32: with bfloat16, pixels are
+    off by two grey levels and more (benchmarks/restoring.py).
 
     Args:
         model: a network with `restore(batch)`, on any device.
