@@ -278,7 +278,9 @@ def _bar(run, progress):
 
     hidden = not (progress and run.accelerator.is_main_process)
     steps, seconds = run.settings["steps"], run.settings["seconds"]
-    kind = {"total": steps, "unit": "step"} if seconds is None else {"total": round(seconds), "unit": "s"}
+    kind = {"total": steps, "unit": "step"}
+    if seconds is not None:  # a rate would be of seconds per second
+        kind = {"total": round(seconds), "bar_format": "{l_bar}{bar}| {n_fmt}/{total_fmt} s{postfix}"}
     return tqdm(**kind, initial=run.units(), desc="training", disable=hidden)
 
 

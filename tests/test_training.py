@@ -511,7 +511,8 @@ def test_the_clock_is_resumed_without_the_pause(clock, tmp_path):
 def test_the_bar_counts_seconds(clock, capsys):
     clock["step"] = 7.0
     fit(tiny(), TRAIN, VALID, **SECONDS | {"progress": True})
-    assert "40/40" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "40/40 s" in shown and "s/s" not in shown
 
 
 # Fast
