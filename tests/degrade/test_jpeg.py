@@ -1,8 +1,5 @@
 """JPEG: what two encoders agree on, what quality and subsampling do, and the published figures."""
 
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -12,11 +9,9 @@ from hypothesis import strategies as st
 
 from course_utils.degrade import Jpeg
 from course_utils.files import CourseError
-from course_utils.images import read_image, to_array, to_tensor
+from course_utils.images import to_array, to_tensor
 from course_utils.metrics import luma, psnr, ssim
 
-ROOT = Path(__file__).resolve().parents[2]
-BENCHMARKS = Path(os.environ.get("COURSE_BENCHMARKS", ROOT.parent / "shared" / "data"))
 SAMPLING = {"4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420}
 
 
@@ -26,13 +21,6 @@ def rng(seed=0):
 
 def random_image(seed, *shape):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def benchmark(name):
-    files = sorted(path for path in (BENCHMARKS / name).glob("*") if path.suffix in (".bmp", ".png"))
-    if not files:
-        pytest.skip(f"no {name} in {BENCHMARKS}; name the folder that holds it in COURSE_BENCHMARKS")
-    return [to_tensor(read_image(file)) for file in files]
 
 
 @pytest.fixture(scope="module")
@@ -165,16 +153,16 @@ def test_wrong_images_are_named(bad, says):
 @pytest.mark.parametrize(
     ("quality", "decibels", "similarity"), [(10, 27.82, 0.7595), (20, 30.12, 0.8344), (40, 32.43, 0.8849)]
 )
-def test_classic5_as_published(quality, decibels, similarity):
-    clean = [image[:1] for image in benchmark("Classic5")]  # grey files: the three channels are equal
+def test_classic5_as_published(quality, decibels, similarity, standard_set):
+    clean = [image[:1] for image in standard_set("Classic5")]  # grey files: the three channels are equal
     degraded = [Jpeg(quality)(image) for image in clean]
     pairs = list(zip(degraded, clean, strict=True))
     assert np.mean([psnr(y, x) for y, x in pairs]) == pytest.approx(decibels, abs=0.01)
     assert np.mean([ssim(y, x) for y, x in pairs]) == pytest.approx(similarity, abs=0.0005)
 
 
-def test_kodak_with_and_without_full_colour():
-    clean = benchmark("Kodak24")
+def test_kodak_with_and_without_full_colour(standard_set):
+    clean = standard_set("Kodak24")
     rgb, y = {}, {}
     for subsampling in SAMPLING:
         pairs = [(Jpeg(90, subsampling)(image), image) for image in clean]
