@@ -7,10 +7,8 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from course_utils.data import standard_set
 from course_utils.files import CourseError, atomic
-from course_utils.images import read_image
-
-SETS = Path(os.environ.get("COURSE_BENCHMARKS", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 def test_set(name):
@@ -19,10 +17,10 @@ def test_set(name):
     Raises:
         CourseError: it is not there; the sets may not be handed on with this project.
     """
-    paths = sorted(path for path in (SETS / name).glob("*") if path.suffix in (".bmp", ".png", ".jpg"))
-    if not paths:
-        raise CourseError(f"no {name} in {SETS}; name the folder that holds it in COURSE_BENCHMARKS")
-    return [read_image(path) for path in paths]
+    images = standard_set(name)
+    if not images:
+        raise CourseError(f"no {name} here; name the folder that holds it in COURSE_BENCHMARKS")
+    return list(images.values())
 
 
 def fresh(function, *arguments):

@@ -15,6 +15,7 @@ _EXPORTS = {
     "write_image": "course_utils.images",
     "to_tensor": "course_utils.images",
     "to_array": "course_utils.images",
+    "Board": "course_utils.board",
     "restore": "course_utils.inference",
     "fit": "course_utils.training",
     "compare": "course_utils.viewer",
@@ -27,7 +28,9 @@ _EXPORTS = {
     "progress": "course_utils.grading.notebook",
 }
 _MODULES = (
+    "board",
     "checkpoints",
+    "colour",
     "data",
     "degrade",
     "files",

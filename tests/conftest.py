@@ -1,7 +1,6 @@
 """What holds for every test: data and caches go to a folder of the test run, never to the user's."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -25,14 +24,13 @@ def _own_home(tmp_path_factory):
 @pytest.fixture
 def standard_set():
     """Gives the images of Set5, Set12, ... as float (3, H, W), by name; skips the test where they are not."""
-    from course_utils.images import read_image, to_tensor
-
-    folder = Path(os.environ.get("COURSE_BENCHMARKS", Path(__file__).parents[2] / "shared" / "data"))
+    from course_utils import data
+    from course_utils.images import to_tensor
 
     def images(name):
-        files = sorted(path for path in (folder / name).glob("*") if path.suffix in (".bmp", ".png"))
-        if not files:
-            pytest.skip(f"no {name} in {folder}; name the folder that holds it in COURSE_BENCHMARKS")
-        return [to_tensor(read_image(file)) for file in files]
+        found = data.standard_set(name)
+        if not found:
+            pytest.skip(f"no {name} here; name the folder that holds it in COURSE_BENCHMARKS")
+        return [to_tensor(image) for image in found.values()]
 
     return images

@@ -29,7 +29,7 @@ def test_sets_that_are_not_there_are_left_out_with_a_message(tmp_path):
     command = [ROOT / "benchmarks" / "quality.py", "--seconds", "3", "--json", path]
     printed = run(sys.executable, *command, COURSE_BENCHMARKS=str(tmp_path / "none"))
     for task, name in (("srcnn", "T91"), ("arcnn", "Train400"), ("dncnn", "Train400")):
-        assert f"{task} is left out: no {name} in" in printed
+        assert f"{task} is left out: no {name} here" in printed
     figures = json.loads(path.read_text())
     assert figures.keys() == {"descan_gain_db", "descan_training_s"}
     assert figures["descan_gain_db"] > 1  # dB, in three seconds

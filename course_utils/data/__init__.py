@@ -21,7 +21,10 @@ _EXPORTS = {
     "hold_out": "course_utils.data.pairs",
     "training_pairs": "course_utils.data.pairs",
     "make_pages": "course_utils.data.pages",
+    "course_pages": "course_utils.data.pages",
     "magazine_page": "course_utils.data.pages",
+    "photographs": "course_utils.data.photos",
+    "standard_set": "course_utils.data.photos",
 }
 __all__ = list(_EXPORTS)
 

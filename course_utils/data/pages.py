@@ -1,15 +1,13 @@
 """Magazine pages, set from stories and photographs: a descanning data set that is made rather than downloaded.
 
-The photographs ship inside scikit-image, scikit-learn and matplotlib, the typefaces inside matplotlib, the stories in
-`magazine/*.txt`. An *edition* (train, valid, test) has photographs and stories of its own, so that nothing
-a network has seen in training turns up in a test.
+The photographs are those of data.photos, the typefaces ship inside matplotlib, the stories in `magazine/*.txt`;
+each edition (train, valid, test) has its own.
 """
 
 import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -17,34 +15,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 from tqdm.auto import tqdm
 
+from course_utils.data.photos import EDITIONS, PHOTOGRAPHS, check_edition, inside, open_photograph
 from course_utils.files import CourseError, atomic
 from course_utils.images import to_tensor, write_image
 
-PHOTOGRAPHS = {
-    "train": (
-        "skimage/data/astronaut.png",
-        "sklearn/datasets/images/china.jpg",
-        "skimage/data/hubble_deep_field.jpg",
-        "skimage/data/camera.png",
-        "skimage/data/brick.png",
-        "skimage/data/retina.jpg",
-        "skimage/data/gravel.png",
-    ),
-    "valid": ("skimage/data/rocket.jpg", "skimage/data/coins.png", "skimage/data/motorcycle_left.png"),
-    "test": (
-        "skimage/data/coffee.png",
-        "skimage/data/chelsea.png",
-        "sklearn/datasets/images/flower.jpg",
-        "matplotlib/mpl-data/sample_data/grace_hopper.jpg",
-        "skimage/data/moon.png",
-    ),
-}
 STORIES = {
     "train": ("train.txt", slice(0, 9)),
     "valid": ("train.txt", slice(9, None)),
     "test": ("test.txt", slice(None)),
 }
-EDITIONS = tuple(PHOTOGRAPHS)
 
 PAPERS = ("#ffffff", "#fdfcf7", "#f7f2e4", "#fbf6ec", "#eef3f4", "#f6e9dc", "#f3efe9")
 ACCENTS = ("#b3202a", "#0d5c8c", "#1d7a55", "#c9731a", "#5a3a86", "#0f7f86", "#8c1d4f", "#d0a019", "#33475b")
@@ -85,20 +64,9 @@ def _stories(edition):
 
 
 @cache
-def _photograph(path):
-    return Image.open(_inside(path)).convert("RGB")
-
-
-@cache
 def _font(face, size):
-    path = _inside(f"matplotlib/mpl-data/fonts/ttf/{face}.ttf")
+    path = inside(f"matplotlib/mpl-data/fonts/ttf/{face}.ttf")
     return ImageFont.truetype(str(path), round(size * OVERSAMPLING))
-
-
-def _inside(path):
-    """The file `package/path` of an installed package, found without importing it (scikit-learn takes two seconds)."""
-    package, path = path.split("/", 1)
-    return Path(find_spec(package).origin).parent / path
 
 
 class Sheet:
@@ -227,7 +195,7 @@ def _design(edition, rng):
     return Design(
         story=stories[0],
         text=list(chain.from_iterable(story.paragraphs for story in stories)),
-        photographs=[_print(_photograph(PHOTOGRAPHS[edition][i]), rng) for i in pictures],
+        photographs=[_print(open_photograph(PHOTOGRAPHS[edition][i]), rng) for i in pictures],
         paper=PAPERS[rng.integers(len(PAPERS))],
         accent=ACCENTS[first],
         second=ACCENTS[second],
@@ -410,8 +378,7 @@ def magazine_page(rng, edition="train", size=512):
         CourseError: an unknown edition, or a page under 256 pixels, where nothing can be set.
     """
     height, width = (size, size) if np.ndim(size) == 0 else size
-    if edition not in EDITIONS:
-        raise CourseError(f"edition {edition!r}: choose one of {', '.join(EDITIONS)}")
+    check_edition(edition)
     if min(height, width) < 256:
         raise CourseError(f"a page of {width}x{height} pixels has no room for type; make it 256x256 or larger")
     design = _design(edition, rng)
@@ -446,14 +413,32 @@ def make_pages(folder, *, train=24, valid=6, test=6, size=512, seed=0, progress=
     recipe = {"train": train, "valid": valid, "test": test, "size": size, "seed": seed, "version": 1}
     _same_recipe(folder / "recipe.json", recipe)
     parts = [("train", "train", train), ("valid", "valid", valid), ("test", "test", test), ("unseen", "test", test)]
+    files = lambda part, i: [folder / part / kind / f"{i:04d}.png" for kind in ("clean", "scan")]
     todo = [(part, edition, i) for part, edition, count in parts for i in range(count)]
-    for part, edition, i in tqdm(todo, desc="Making magazine pages", unit="page", disable=not progress, leave=False):
-        clean, scan = (folder / part / kind / f"{i:04d}.png" for kind in ("clean", "scan"))
-        if not (clean.exists() and scan.exists()):
-            page, scanned = _page_and_scan(part, edition, i, size, seed)
-            write_image(clean, page)
-            write_image(scan, scanned)
+    todo = [(part, edition, i) for part, edition, i in todo if not all(path.exists() for path in files(part, i))]
+    hidden = not (progress and todo)
+    for part, edition, i in tqdm(todo, desc="Making magazine pages", unit="page", disable=hidden, leave=False):
+        for path, image in zip(files(part, i), _page_and_scan(part, edition, i, size, seed), strict=True):
+            write_image(path, image)
     return folder
+
+
+def course_pages(profile=None):
+    """The folder of pages that the lessons train, validate and test on under a budget; made where it is not there.
+
+    The same for every lesson, so that their results can stand side by side: `pages` of the catalogue under `cpu`, small
+    pages under `test`, 200 pages to train on under `gpu`.
+
+    Args:
+        profile: its name; default: the current one.
+    """
+    from course_utils.data.catalogue import fetch, home
+    from course_utils.profiles import current
+
+    name = profile or current().name
+    if name == "test":
+        return make_pages(home() / "pages-small", train=4, valid=1, test=2, size=256)
+    return fetch("pages") if name == "cpu" else make_pages(home() / "pages-200", train=200)
 
 
 def _same_recipe(path, recipe):

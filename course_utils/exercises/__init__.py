@@ -11,7 +11,14 @@ from importlib import import_module
 
 from course_utils.files import CourseError
 
-LESSONS = {"00_welcome": "lesson_00", "05_dncnn": "lesson_05"}  # lesson -> the module here that declares its exercises
+LESSONS = {  # lesson -> the module here that declares its exercises
+    "00_welcome": "lesson_00",
+    "01_pixels_and_metrics": "lesson_01",
+    "02_srcnn": "lesson_02",
+    "03_espcn_portraits": "lesson_03",
+    "04_arcnn": "lesson_04",
+    "05_dncnn": "lesson_05",
+}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,182 @@
+"""The results board: what every method of the course makes of the same scanned pages, from the first lesson on."""
+
+import json
+import os
+import time
+from html import escape
+from pathlib import Path
+
+from course_utils.files import CourseError, atomic
+
+SCANNERS = {"test": "known", "unseen": "unseen"}  # folder of pages -> what the board calls their scanner
+SCAN = "the scan as it is"
+HEAD = (
+    "method",
+    "PSNR, known scanner",
+    "gain",
+    "PSNR, unseen scanner",
+    "SSIM",
+    "mean Y off by",
+    "parameters",
+    "s/page",
+)
+BAR = (
+    '<span style="display:inline-block;height:0.7em;width:{width:.0f}px;background:#4a86c5;margin-right:6px" '
+    'aria-hidden="true"></span>'
+)
+
+
+class Board:
+    """The results so far: a table that grows from lesson to lesson, and that a notebook shows as such.
+
+    Every method restores the same test pages, scanned by known scanners and by one that no training sees, and is
+    measured by `metrics.evaluate`. The results of a budget (test, cpu, gpu) are kept in one file, `board-cpu.json` in
+    `data.home()`, or where the environment variable COURSE_BOARD says: the next lesson finds them again. Methods stand
+    in the order of the lessons; one that is added again takes the place of its former result.
+
+    Args:
+        lesson: the lesson that adds to it, for example "02_srcnn".
+
+    Attributes:
+        results: a list of {"method", "lesson", "parameters", "seconds", "known", "unseen"}, the last two as
+            `metrics.evaluate` gives them; seconds for a page; parameters None for what is no network.
+    """
+
+    def __init__(self, lesson):
+        from course_utils.data import home
+        from course_utils.profiles import current
+
+        self.lesson, self.profile = lesson, current().name
+        self.path = Path(os.environ.get("COURSE_BOARD") or home() / f"board-{self.profile}.json")
+        self.results = _read(self.path)
+
+    def add(self, method, restore):
+        """Restore the test pages, measure them, print a line, keep the result, and return it.
+
+        Args:
+            method: what to call it, for example "median 3 × 3".
+            restore: a network with `restore` (see course_utils.inference), or a function from a scan, float (3, H, W)
+                in [0, 1], to the restored page, of the same shape; values beyond [0, 1] are clipped.
+
+        Raises:
+            CourseError: no name; as `metrics.evaluate`.
+        """
+        if not method:
+            raise CourseError("a result on the board needs the name of its method")
+        if method != SCAN and all(result["method"] != SCAN for result in self.results):
+            self._keep(SCAN, "", lambda scan: scan)
+        result = self._keep(method, self.lesson, restore)
+        print(self._line(result))
+        return result
+
+    def _keep(self, method, lesson, restore):
+        from course_utils.metrics import evaluate
+
+        result = {"method": method, "lesson": lesson, "parameters": parameters(restore)}
+        seconds = []
+        for part, scanner in SCANNERS.items():
+            scans, originals = _pages(part, self.profile)
+            start = time.perf_counter()
+            restored = [_restored(restore, scan) for scan in scans]
+            seconds.append((time.perf_counter() - start) / len(scans))
+            result[scanner] = evaluate(restored, originals)
+        result["seconds"] = min(seconds)  # the first pages also warm up
+        known = [each for each in _read(self.path) if each["method"] != method]
+        self.results = sorted([*known, result], key=lambda each: each["lesson"])  # a stable sort
+        with atomic(self.path) as temporary:
+            temporary.write_text(json.dumps(self.results, indent=1) + "\n", encoding="utf-8")
+        return result
+
+    def gain(self, result):
+        """The decibels of a result over the scan as it is, on the known scanner."""
+        scan = next(each for each in self.results if each["method"] == SCAN)
+        return result["known"]["psnr"] - scan["known"]["psnr"]
+
+    def _line(self, result):
+        known, unseen = result["known"], result["unseen"]
+        size = "" if result["parameters"] is None else f", {result['parameters']:,} parameters"
+        return (
+            f"{result['method']}: {known['psnr']:.2f} dB ({self.gain(result):+.2f}), unseen scanner "
+            f"{unseen['psnr']:.2f} dB, SSIM {known['ssim']:.3f}, mean Y off by {known['luma_error']:.2f}{size}"
+        )
+
+    def rows(self):
+        """The cells of the table as text, a list for each result, as HEAD names them."""
+        return [
+            [
+                result["method"],
+                f"{result['known']['psnr']:.2f}",
+                f"{self.gain(result):+.2f}",
+                f"{result['unseen']['psnr']:.2f}",
+                f"{result['known']['ssim']:.3f}",
+                f"{result['known']['luma_error']:.2f}",
+                "" if result["parameters"] is None else f"{result['parameters']:,}",
+                f"{result['seconds']:.2f}",
+            ]
+            for result in self.results
+        ]
+
+    def __repr__(self):
+        rows = [HEAD, *self.rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+        aligned = [
+            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))] for row in rows
+        ]
+        return "\n".join("  ".join(cells).rstrip() for cells in aligned)
+
+    def _repr_html_(self):
+        if not self.results:
+            return "<p>The results board is empty; <code>board.add</code> puts the first result on it.</p>"
+        most = max([self.gain(result) for result in self.results] + [0.01])
+        best = max(self.results, key=self.gain)
+        cell = 'style="text-align:right;padding:3px 10px;white-space:nowrap"'
+        heads = "".join(f'<th scope="col" {cell}>{escape(head)}</th>' for head in HEAD)
+        lines = []
+        for result, (method, *cells) in zip(self.results, self.rows(), strict=True):
+            bar = BAR.format(width=90 * max(self.gain(result), 0) / most)
+            cells = [escape(text) for text in cells]
+            cells[1] = bar + cells[1]
+            weight = "bold" if result is best and result["method"] != SCAN else "normal"
+            first = (
+                f'<th scope="row" style="text-align:left;padding:3px 10px;font-weight:{weight}">{escape(method)}</th>'
+            )
+            lines.append(f"<tr>{first}{''.join(f'<td {cell}>{text}</td>' for text in cells)}</tr>")
+        caption = "PSNR in dB, the gain over the scan beside it; SSIM and mean Y (in grey levels) on the known scanner"
+        return (
+            '<div style="overflow-x:auto" tabindex="0" role="group" aria-label="Results board">'
+            f'<table style="border-collapse:collapse"><caption style="text-align:left;caption-side:bottom;'
+            f'padding:6px 10px">{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody>'
+            "</table></div>"
+        )
+
+
+def parameters(restore):
+    """How many numbers a network learns; None for a function."""
+    return sum(p.numel() for p in restore.parameters()) if hasattr(restore, "parameters") else None
+
+
+def _pages(part, profile):
+    """(scans, originals) of the pages that every lesson tests on: lists of float (3, H, W)."""
+    from course_utils.data import PairedImages, course_pages, pairs_in
+
+    pairs = PairedImages(pairs_in(course_pages(profile) / part))
+    scans, originals = zip(*(pairs[i] for i in range(len(pairs))), strict=True)
+    return list(scans), list(originals)
+
+
+def _restored(method, scan):
+    from course_utils.inference import restore
+
+    image = restore(method, scan) if hasattr(method, "restore") else method(scan.clone())
+    return image.detach().float().clamp(0, 1)
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise CourseError(
+            f"{path}: the results board cannot be read ({error}); remove the file to begin anew"
+        ) from None

@@ -1,0 +1,3 @@
+"""What lesson 1 asks."""
+
+EXERCISES = ()

@@ -1,0 +1,3 @@
+"""What lesson 2 asks."""
+
+EXERCISES = ()

@@ -1,0 +1,3 @@
+"""What lesson 3 asks."""
+
+EXERCISES = ()

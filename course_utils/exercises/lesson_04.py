@@ -1,0 +1,3 @@
+"""What lesson 4 asks."""
+
+EXERCISES = ()
