@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # Small tensors: more than one thread only costs time.
 QUICK  := COURSE_PROFILE=test OMP_NUM_THREADS=1
 
-.PHONY: help setup demo test lab lessons lint colab-test wheel lock clean
+.PHONY: help setup demo test lab lessons figures lint colab-test wheel lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make lab         open the lessons in JupyterLab"
 	@echo "make test        run the tests"
 	@echo "make lessons     rebuild the notebooks from lessons/source"
+	@echo "make figures     run all lessons in full and keep what they measured (lessons/measured.json): quarter of an hour"
 	@echo "make lint        ruff, and the check that the notebooks match their sources"
 	@echo "make colab-test  the tests again, with exactly the package versions that Google Colab has"
 	@echo "make wheel       the wheel that the first cell of a lesson installs (dist/)"
@@ -41,6 +42,11 @@ lab: $(READY)
 
 lessons: $(READY)
 	@$(BIN)/course lessons build
+
+# On a machine with nothing else to do, and with the standard sets (COURSE_BENCHMARKS): lessons are held to these figures.
+figures: $(READY)
+	@$(BIN)/course lessons run --all --solution --profile cpu --out runs/lessons; status=$$?; \
+		cp runs/lessons/measured.json lessons/measured.json; exit $$status
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-'''Lessons: from the text that people edit to the notebooks that Colab opens, and runs of them without a screen.
+'''Lessons: from the text that people edit to the notebooks that Colab opens. (`headless` runs them.)
 
 A lesson is one file, lessons/source/NN_name.py, in py:percent format: ordinary Python whose cells start with `# %%`.
 
@@ -16,9 +16,10 @@ A lesson is one file, lessons/source/NN_name.py, in py:percent format: ordinary 
     print("shown in the solution notebook alone; only=\\"student\\" is its counterpart")
 
 Above the first cell: the minutes that the lesson takes under each profile (gpu only once it was measured). Prose names
-its language (`lang="en"`, later "ko"); code is shared by all languages. A lesson's title is its first heading. An
-exercise cell holds a skeleton of the public symbol that `answer` names, and nothing else; the solution notebook shows
-the symbol's own source in its place.
+its language (`lang="en"`, later "ko"); code is shared by all languages. A lesson's title is its first heading. A number
+in prose that the lesson itself prints is marked as such, `30.39<!-- bicubic ±0.02 -->`: see `figures`. An exercise cell
+holds a skeleton of the public symbol that `answer` names, and nothing else; the solution notebook shows the symbol's
+own source in its place.
 From lessons/source/05_dncnn.py come lessons/en/05_dncnn.ipynb and solutions/en/05_dncnn.ipynb, each opened by two
 generated cells: the "Open in Colab" badge, and the import (or installation) of the kit.
 '''
@@ -29,22 +30,20 @@ import importlib
 import inspect
 import os
 import re
-import sys
-import tempfile
 import textwrap
-import time
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from course_utils import figures
 from course_utils.files import CourseError, atomic
+from course_utils.profiles import NAMES
 
 LANGUAGES = ("en", "ko")
 LONGEST_CELL = 12  # lines of code: one idea
 WHEEL = "{repository}/releases/download/v{version}/course_utils-{version}-py3-none-any.whl"
-TIME_LIMITS = {"test": 300, "cpu": 3600, "gpu": None}  # seconds a cell
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def _read(path):
         raise CourseError(f"{path}:1: no cell; a cell starts with a line `# %%`")
     # Without comment_magics=False, a comment that looks like a command would become one.
     style = {"extension": ".py", "format_name": "percent", "comment_magics": False}
-    notebook = _need("jupytext").reads("\n".join(lines[starts[0] - 1 :]), style)
+    notebook = need("jupytext").reads("\n".join(lines[starts[0] - 1 :]), style)
     if len(notebook.cells) != len(starts):
         raise CourseError(f"{path}: `# %%` at the start of a line inside a string; indent it")
     cells = tuple(_cell(cell, line) for cell, line in zip(notebook.cells, starts, strict=True))
@@ -137,12 +136,12 @@ def _minutes(path, header):
         minutes = {name: float(value) for name, _, value in entries}
     except ValueError:
         raise CourseError(f"{path}:1: minutes are numbers: {wanted}") from None
-    if not {"test", "cpu"} <= set(minutes) <= set(TIME_LIMITS):
+    if not {"test", "cpu"} <= set(minutes) <= set(NAMES):
         raise CourseError(f"{path}:1: how long does it take under each profile? Write {wanted}; gpu= where measured")
     return {name: int(value) if value == int(value) else value for name, value in minutes.items()}
 
 
-def _need(name):
+def need(name):
     """Import a package of the [author] extra."""
     try:
         return importlib.import_module(name)
@@ -316,7 +315,13 @@ def _signature(node):
     return f"({ast.unparse(arguments)})"
 
 
-RULES = (_options, _length, _forbidden, _syntax, _exercise)
+def _marks(cell):
+    if cell.kind == "markdown":
+        for line, text in figures.broken_marks(cell.text):
+            yield cell.line + line, f"{text} marks no figure; write 30.39<!-- what the run prints before it ±0.02 -->"
+
+
+RULES = (_options, _length, _forbidden, _syntax, _exercise, _marks)
 
 
 def _links(lesson, root):
@@ -388,7 +393,7 @@ def build(root, check=False):
 
 def _generate(root):
     """Relative path -> text of every notebook."""
-    nbformat = _need("nbformat")
+    nbformat = need("nbformat")
     wanted = {}
     for lesson in list_lessons(root):
         check(lesson, root)
@@ -415,7 +420,7 @@ def make_notebook(lesson, root, language="en", *, solution=False):
     Raises:
         CourseError: [tool.course] in pyproject.toml names no repository on GitHub.
     """
-    nbformat = _need("nbformat")
+    nbformat = need("nbformat")
     notebook = nbformat.v4.new_notebook()
     kind = "solution" if solution else "lesson"
     notebook.metadata = {
@@ -438,12 +443,13 @@ def _shown(cell, solution):
 
 def _notebook_cell(v4, cell, solution, seen):
     text = source_of(cell.options["answer"]) if solution and "exercise" in cell.options else cell.text
+    text = figures.without_marks(text) if cell.kind == "markdown" else text
     new = v4.new_markdown_cell(text) if cell.kind == "markdown" else v4.new_code_cell(text)
     if "exercise" in cell.options:
         new["id"] = f"exercise-{cell.options['exercise']}"
         new.metadata["course"] = {"exercise": cell.options["exercise"]}
         return new
-    digest = hashlib.sha256(f"{cell.kind}\n{cell.text}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{cell.kind}\n{text}".encode()).hexdigest()[:12]
     seen[digest] += 1
     new["id"] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
     return new
@@ -484,140 +490,3 @@ def _address(root):
     if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", repository):
         raise CourseError(f"{path}: repository = {repository!r}; Colab opens https://github.com/OWNER/NAME only")
     return repository, branch
-
-
-# --- Runs ---
-
-
-def run(name, root, out, *, solution=False, profile=None, progress=True):
-    """Run a lesson from its source, headless, and return the path of the HTML page.
-
-    Writes out/NAME.html and out/NAME.ipynb with all outputs; on an error, NAME.failed.html and NAME.failed.ipynb.
-    The kernel is this interpreter with this copy of the kit; it works in a scratch folder that is removed afterwards.
-
-    Args:
-        name: "05_dncnn", or as much of its beginning as is unique.
-        root: the repository.
-        out: the folder for the results.
-        solution: run the solution notebook.
-        profile: "test", "cpu" or "gpu"; default: as COURSE_PROFILE or the device says.
-        progress: show a bar, with the time of each cell.
-
-    Raises:
-        CourseError: no such lesson or profile, a source that breaks a rule, or a cell that fails (it is named).
-    """
-    lesson = _find(name, root)
-    if profile is not None and profile not in TIME_LIMITS:
-        raise CourseError(f"no profile {profile!r}; there are {', '.join(TIME_LIMITS)}")
-    check(lesson, root)
-    notebook = make_notebook(lesson, root, lesson.languages()[0], solution=solution)
-    failure = _execute(lesson, notebook, profile or os.environ.get("COURSE_PROFILE"), progress)
-    failed = Path(out) / f"{lesson.name}.failed.html"
-    if failure:
-        _save(notebook, failed, lesson.title)
-        raise CourseError(f"{failure}; the cells so far: {failed}")
-    for stale in (failed, failed.with_suffix(".ipynb")):
-        stale.unlink(missing_ok=True)
-    return _save(notebook, Path(out) / f"{lesson.name}.html", lesson.title)
-
-
-def _find(name, root):
-    lessons = list_lessons(root)
-    found = [one for one in lessons if one.name == name] or [one for one in lessons if one.name.startswith(name)]
-    if len(found) != 1:
-        names = ", ".join(one.name for one in found or lessons) or "none yet"
-        raise CourseError(f"{'several lessons' if found else 'no lesson'} {name!r}; there are: {names}")
-    return found[0]
-
-
-def _execute(lesson, notebook, profile, progress):
-    """Run the cells in order, filling in their outputs; return None, or a sentence about the one that failed."""
-    with tempfile.TemporaryDirectory(prefix="lesson-", ignore_cleanup_errors=True) as scratch:
-        client = _client(notebook, scratch, TIME_LIMITS.get(profile))
-        client.reset_execution_trackers()
-        with client.setup_kernel(env=_environment(profile)):
-            failure = _run_cells(client, lesson, notebook, progress)
-        client.set_widgets_metadata()
-    return failure
-
-
-def _run_cells(client, lesson, notebook, progress):
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-    from tqdm import tqdm
-
-    heading = lesson.title
-    code = sum(cell.cell_type == "code" for cell in notebook.cells)
-    with tqdm(total=code, desc=lesson.name, unit="cell", disable=not progress) as bar:
-        for number, cell in enumerate(notebook.cells):
-            if cell.cell_type == "markdown":
-                heading = (re.findall(r"^#+ (.+)", cell.source, re.MULTILINE) or [heading])[-1]
-                continue
-            start, where = time.perf_counter(), f"{lesson.name}, cell {number + 1} (under {heading!r})"
-            try:
-                client.execute_cell(cell, number)
-            except CellExecutionError as error:
-                return f"{where}: {error.ename}: {_last_line(error.evalue)}"
-            except CellTimeoutError:
-                return f"{where}: not done after {client.timeout} seconds; make it shorter under this profile"
-            except DeadKernelError:
-                return f"{where}: the kernel died, most likely for want of memory; use smaller batches or images"
-            bar.set_postfix_str(f"cell {number + 1}: {time.perf_counter() - start:.1f} s")
-            bar.update()
-    return None
-
-
-def _last_line(text):
-    return (text.strip().splitlines() or [""])[-1]
-
-
-def _client(notebook, scratch, limit):
-    """A client whose kernel is this interpreter, whatever kernel is installed under the name python3."""
-    _need("ipykernel")
-    specs, manager = _need("jupyter_client.kernelspec"), _need("jupyter_client.manager")
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
-
-    class ThisPython(manager.AsyncKernelManager):
-        kernel_spec = specs.KernelSpec(argv=argv, display_name="Python 3", language="python")
-
-    client = _need("nbclient").NotebookClient
-    return client(notebook, timeout=limit, kernel_manager_class=ThisPython, resources={"metadata": {"path": scratch}})
-
-
-def _environment(profile):
-    """The caller's environment with the profile, figures as images, and the same copy of the kit."""
-    kit = str(Path(__file__).resolve().parents[1])
-    paths = [kit, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
-    return environment | ({"COURSE_PROFILE": profile} if profile else {})
-
-
-# Scripts from other hosts: a lesson's page must open without a network, and needs none of them.
-OFFLINE = """{%- extends 'lab/index.html.j2' -%}
-{%- block html_head_js -%}{%- endblock -%}
-{%- block jupyter_widgets -%}{%- endblock -%}
-{%- block html_head_js_mathjax -%}{%- endblock -%}
-{%- block html_head_js_mermaidjs -%}{%- endblock -%}
-"""
-SHOWN = [
-    "text/html",
-    "image/svg+xml",
-    "image/png",
-    "image/jpeg",
-    "text/markdown",
-    "application/javascript",
-    "text/plain",
-]
-
-
-def _save(notebook, path, title):
-    """Write a notebook as an HTML page in one file, and as .ipynb beside it."""
-    config = _need("traitlets.config").Config()
-    config.NbConvertBase.display_data_priority = SHOWN  # without live widgets, which would need a script from elsewhere
-    exporter = _need("nbconvert").HTMLExporter(config=config, raw_template=OFFLINE, embed_images=True)
-    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
-    with atomic(path.with_suffix(".ipynb")) as temporary:
-        temporary.write_text(_need("nbformat").writes(notebook) + "\n", encoding="utf-8")
-    with atomic(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path

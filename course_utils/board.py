@@ -36,18 +36,20 @@ class Board:
 
     Args:
         lesson: the lesson that adds to it, for example "02_srcnn".
+        path: the file; default: as above.
+        profile: the budget, "test", "cpu" or "gpu"; default: the current one.
 
     Attributes:
         results: a list of {"method", "lesson", "parameters", "seconds", "known", "unseen"}, the last two as
             `metrics.evaluate` gives them; seconds for a page; parameters None for what is no network.
     """
 
-    def __init__(self, lesson):
+    def __init__(self, lesson, path=None, profile=None):
         from course_utils.data import home
         from course_utils.profiles import current
 
-        self.lesson, self.profile = lesson, current().name
-        self.path = Path(os.environ.get("COURSE_BOARD") or home() / f"board-{self.profile}.json")
+        self.lesson, self.profile = lesson, profile or current().name
+        self.path = Path(path or os.environ.get("COURSE_BOARD") or home() / f"board-{self.profile}.json")
         self.results = _read(self.path)
 
     def add(self, method, restore):

@@ -123,12 +123,17 @@ def _lessons_build(options):
 
 
 def _lessons_run(options):
-    from course_utils import authoring
+    from course_utils import headless
+    from course_utils.authoring import find_root
 
+    if bool(options.names) == options.all:
+        raise CourseError("which lessons? Name some (see `course lessons list`), or say --all")
+    how = {"solution": options.solution, "profile": options.profile}
+    if options.all:
+        print(headless.run_all(find_root(), options.out, **how))
+        print(options.out / "board.html")
     for name in options.names:
-        print(
-            authoring.run(name, authoring.find_root(), options.out, solution=options.solution, profile=options.profile)
-        )
+        print(headless.run(name, find_root(), options.out, **how))
 
 
 def _grade(options):
@@ -330,7 +335,8 @@ def _add_lessons(commands):
     build = _command(commands, "build", _lessons_build, "make the notebooks from lessons/source")
     build.add_argument("--check", action="store_true", help="write nothing; fail if a notebook is stale")
     run = _command(commands, "run", _lessons_run, "run lessons without a browser and write them as HTML")
-    run.add_argument("names", nargs="+", metavar="LESSON")
+    run.add_argument("names", nargs="*", metavar="LESSON")
+    run.add_argument("--all", action="store_true", help="all lessons, with one results board, held to what they say")
     run.add_argument("--out", type=_folder, default=Path("runs/lessons"), help="folder for the pages (%(default)s)")
     run.add_argument("--solution", action="store_true", help="with every exercise filled in")
     run.add_argument("--profile", choices=("test", "cpu", "gpu"), help="budget (default: by the device)")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from course_utils import authoring, demo
+from course_utils import authoring, demo, headless
 
 pytest.importorskip("playwright.sync_api", reason="needs Playwright")
 from front_ends import CHROMIUM, chromium, guarded
@@ -62,7 +62,7 @@ def test_the_demo_page_fits_a_phone_and_a_desk(browser, demo_page, width):
 
 def test_a_lesson_opens_from_a_file(browser, tmp_path):
     root = authoring.find_root()
-    path = authoring.run("00_welcome", root, tmp_path, solution=True, profile="test", progress=False)
+    path = headless.run("00_welcome", root, tmp_path, solution=True, profile="test", progress=False)
     page, asked = opened(browser, path)
     page.wait_for_function(READY)
     assert [address for address in asked if not BADGE.match(address)] == []

@@ -2,74 +2,21 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 
 import pytest
+from toys import ANSWERS, HEAD, SETTINGS, notebook
 
 from course_utils import authoring
 from course_utils.files import CourseError
 
-HEAD = '# minutes: test=0.5 cpu=6 gpu=15\n# %% [markdown] lang="en"\n# # A title\n'  # three lines
-SETTINGS = '[tool.course]\nrepository = "https://github.com/someone/course"\nbranch = "main"\n'
-ANSWERS = '''
-import math
-
-def half(x, by=2):
-    """Half of x.
-
-    More about it.
-    """
-    quotient = x / by
-    return math.floor(quotient)
-
-class Net:
-    """A net."""
-
-    def __init__(self, depth: int = 17):
-        self.depth = depth
-
-    def forward(self, x):
-        return self._helper(x)
-
-    def __len__(self):
-        return 1
-
-    def _helper(self, x):
-        return x
-
-constant = 3
-'''
 HALF = '# %% exercise="half" answer="answers_of_tests:half"\n'
 SKELETON = 'def half(x, by=2):\n    """Half of x."""\n    raise NotImplementedError\n'
 NET = '# %% exercise="net" answer="answers_of_tests:Net"\nclass Net:\n    """A net."""\n'
 INIT = "    def __init__(self, depth=17):\n        raise NotImplementedError\n"
 FORWARD = "    def forward(self, x):\n        pass\n"
 LENGTH = "    def __len__(self):\n        pass\n"
-
-
-@pytest.fixture
-def repo(tmp_path, monkeypatch):
-    """A function that puts sources into a small repository and returns its root."""
-    root = tmp_path / "repository"
-    (root / "lessons" / "source").mkdir(parents=True)
-    (root / "pyproject.toml").write_text(SETTINGS)
-    (tmp_path / "path").mkdir()
-    (tmp_path / "path" / "answers_of_tests.py").write_text(ANSWERS)
-    monkeypatch.syspath_prepend(str(tmp_path / "path"))
-    monkeypatch.delitem(sys.modules, "answers_of_tests", raising=False)
-
-    def write(**sources):
-        for name, text in sources.items():
-            (root / "lessons" / "source" / f"{name.removeprefix('_')}.py").write_text(text)
-        return root
-
-    return write
-
-
-def notebook(root, path):
-    return json.loads((root / path).read_text())
 
 
 def sources(book):
@@ -365,79 +312,6 @@ def test_finds_the_root_from_below_and_says_so_when_there_is_none(repo, tmp_path
 def test_a_missing_extra_is_named(repo, monkeypatch):
     monkeypatch.setitem(sys.modules, "jupytext", None)
     assert "pip install 'course-utils[author]'" in refusal(repo(_01_toy=HEAD))
-
-
-RUN = """# %% [markdown] lang="en"
-# ## First part
-# %%
-import os
-import sys
-
-import course_utils
-import matplotlib.pyplot as plt
-
-plt.plot([1, 2])
-plt.show()
-print(sys.executable, course_utils.__file__, os.environ["COURSE_PROFILE"], sorted(os.listdir()))
-open("litter.txt", "w").close()
-"""
-
-
-def test_run_writes_a_page_that_needs_no_network_and_litters_nothing(repo, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    fake = tmp_path / "jupyter" / "kernels" / "python3"  # another interpreter under the usual name
-    fake.mkdir(parents=True)
-    (fake / "kernel.json").write_text('{"argv": ["false"], "display_name": "x", "language": "python"}')
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    root = repo(_01_toy=HEAD + RUN)
-    page = authoring.run("01", root, tmp_path / "out", profile="test")
-    assert page == tmp_path / "out" / "01_toy.html"
-    book = notebook(tmp_path, "out/01_toy.ipynb")
-    printed = "".join(line for out in book["cells"][4]["outputs"] for line in out.get("text", []))
-    assert printed.split() == [sys.executable, authoring.__file__.replace("authoring", "__init__"), "test", "[]"]
-    text = page.read_text(encoding="utf-8")
-    assert "<title>A title</title>" in text and "data:image/png;base64," in text
-    assert not re.findall(r"<script[^>]*\bsrc=|<link[^>]*\bhref=.?http|https?://[^\"' ]*(?:cdn|unpkg)[^\"' ]*", text)
-    assert not list(tmp_path.rglob("litter.txt"))
-    assert "01_toy: 100%" in capsys.readouterr().err
-
-
-@pytest.fixture
-def no_opening(monkeypatch):
-    """Without the generated cells, which import torch and take seconds."""
-    monkeypatch.setattr(authoring, "_opening", lambda *_: [])
-
-
-def test_an_error_names_lesson_cell_heading_and_last_line(repo, tmp_path, no_opening):
-    broken = RUN + '# %%\nprint("before")\nraise ValueError("first\\nlast line")\n# %%\nprint("never")\n'
-    root = repo(_01_toy=HEAD + broken)
-    with pytest.raises(CourseError) as caught:
-        authoring.run("01_toy", root, tmp_path / "out", profile="test", progress=False)
-    message = str(caught.value)
-    assert message.startswith("01_toy, cell 4 (under 'First part'): ValueError: last line")
-    assert "01_toy.failed.html" in message and "\n" not in message
-    assert sorted(os.listdir(tmp_path / "out")) == ["01_toy.failed.html", "01_toy.failed.ipynb"]
-    cells = notebook(tmp_path, "out/01_toy.failed.ipynb")["cells"]
-    assert cells[3]["outputs"][0]["text"] == ["before\n"] and cells[4]["outputs"] == []
-
-
-def test_a_kernel_that_dies_and_a_cell_that_hangs_are_named(repo, tmp_path, monkeypatch, no_opening):
-    root = repo(_01_dies=HEAD + "# %%\nimport os\n\nos._exit(1)\n", _02_hangs=HEAD + "# %%\nwhile True:\n    pass\n")
-    with pytest.raises(CourseError, match=r"01_dies, cell 2 \(under 'A title'\): the kernel died"):
-        authoring.run("01_dies", root, tmp_path / "out", profile="test", progress=False)
-    monkeypatch.setitem(authoring.TIME_LIMITS, "test", 2)
-    with pytest.raises(CourseError, match=r"02_hangs, cell 2 .*not done after 2 seconds"):
-        authoring.run("02_hangs", root, tmp_path / "out", profile="test", progress=False)
-
-
-def test_run_refuses_an_unknown_lesson_or_profile(repo, tmp_path):
-    root = repo(_01_toy=HEAD, _02_toy=HEAD)
-    with pytest.raises(CourseError, match=r"no lesson '03'; there are: 01_toy, 02_toy"):
-        authoring.run("03", root, tmp_path)
-    with pytest.raises(CourseError, match="several lessons '0'"):
-        authoring.run("0", root, tmp_path)
-    with pytest.raises(CourseError, match="no profile 'fast'"):
-        authoring.run("01", root, tmp_path, profile="fast")
 
 
 def test_the_example_in_the_documentation_is_a_lesson(repo):

@@ -5,9 +5,10 @@ import json
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from course_utils import authoring
+from course_utils import authoring, figures, headless
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "lessons" / "source").glob("*.py"))
@@ -24,12 +25,61 @@ def test_notebooks_match_their_sources():
     assert authoring.build(ROOT, check=True) == []
 
 
+WATCH = """
+import json
+import course_utils.training as _training
+
+_fit, _trainings = _training.fit, []
+
+
+def _watched(model, *args, **options):
+    before = [p.detach().clone() for p in model.parameters()]
+    history = _fit(model, *args, **options)
+    moved = any((old != new.detach().cpu()).any().item() for old, new in zip(before, model.parameters()))
+    _trainings.append((history.steps[-1], moved, all(loss == loss for loss in history.losses)))
+    return history
+
+
+_training.fit = _watched
+"""
+
+
 @pytest.mark.parametrize("solution", [False, True], ids=["student", "solution"])
 @pytest.mark.parametrize("name", LESSONS)
-def test_runs_to_its_end(name, solution, tmp_path):
-    page = authoring.run(name, ROOT, tmp_path, solution=solution, profile="test", progress=False)
-    code = [cell for cell in json.loads(page.with_suffix(".ipynb").read_text())["cells"] if cell["cell_type"] == "code"]
-    assert all(cell["execution_count"] for cell in code)
+def test_runs_to_its_end_and_really_trains(name, solution):
+    notebook = authoring.make_notebook(lesson(name), ROOT, solution=solution)
+    notebook.cells.insert(2, nbformat.v4.new_code_cell(WATCH))
+    notebook.cells.append(nbformat.v4.new_code_cell('print("trainings:", json.dumps(_trainings))'))
+    failure, _ = headless.execute(lesson(name), notebook, "test", progress=False)
+    assert failure is None
+    assert all(cell["execution_count"] for cell in notebook.cells if cell.cell_type == "code")
+    last = figures.printed(notebook)[-1]
+    trainings = json.loads(last.removeprefix("trainings: "))
+    assert len(trainings) >= lesson(name).path.read_text(encoding="utf-8").count("cu.fit(")
+    assert all(steps >= 5 and moved and finite for steps, moved, finite in trainings), trainings
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return figures.read_measured(ROOT)["lessons"]
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_prose_quotes_what_was_measured(name, measured):
+    assert figures.differences(lesson(name), measured[name]["figures"]) == []
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_header_says_how_long_it_took(name, measured):
+    took, says = measured[name]["minutes"], lesson(name).minutes["cpu"]
+    assert took <= headless.LONGEST
+    assert took <= says <= 1.5 * took + 0.25  # rounded up, with some room for a slower machine
+
+
+def test_nothing_is_kept_of_lessons_that_are_gone(measured):
+    assert sorted(measured) == NAMES
+    for name in NAMES:
+        assert set(measured[name]["figures"]) == {quote.label for quote in figures.quotes(lesson(name))}
 
 
 OWN_NETWORK = """
@@ -65,7 +115,8 @@ def test_a_student_gets_to_the_end_with_a_network_of_their_own(right):
     exercise.source = OWN_NETWORK if right else OWN_NETWORK.replace("return y - self(y)", "return y + self(y)")
     checked = next(cell for cell in notebook.cells if cell.source == 'DnCNN = cu.check("dncnn", DnCNN)')
     checked.source += f"\nassert (DnCNN.__module__ == '__main__') is {right}"
-    assert authoring._execute(lesson("05_dncnn"), notebook, "test", progress=False) is None
+    failure, _ = headless.execute(lesson("05_dncnn"), notebook, "test", progress=False)
+    assert failure is None
 
 
 @pytest.mark.parametrize("name", LESSONS)
