@@ -20,6 +20,7 @@ HEAD = (
     "parameters",
     "s/page",
 )
+NAME, FIGURE = (f"text-align:{side};padding:3px 10px;white-space:nowrap" for side in ("left", "right"))
 BAR = (
     '<span style="display:inline-block;height:0.7em;width:{width:.0f}px;background:#4a86c5;margin-right:6px" '
     'aria-hidden="true"></span>'
@@ -131,24 +132,19 @@ class Board:
             return "<p>The results board is empty; <code>board.add</code> puts the first result on it.</p>"
         most = max([self.gain(result) for result in self.results] + [0.01])
         best = max(self.results, key=self.gain)
-        cell = 'style="text-align:right;padding:3px 10px;white-space:nowrap"'
-        heads = "".join(f'<th scope="col" {cell}>{escape(head)}</th>' for head in HEAD)
         lines = []
         for result, (method, *cells) in zip(self.results, self.rows(), strict=True):
-            bar = BAR.format(width=90 * max(self.gain(result), 0) / most)
             cells = [escape(text) for text in cells]
-            cells[1] = bar + cells[1]
-            weight = "bold" if result is best and result["method"] != SCAN else "normal"
-            first = (
-                f'<th scope="row" style="text-align:left;padding:3px 10px;font-weight:{weight}">{escape(method)}</th>'
-            )
-            lines.append(f"<tr>{first}{''.join(f'<td {cell}>{text}</td>' for text in cells)}</tr>")
+            cells[1] = BAR.format(width=90 * max(self.gain(result), 0) / most) + cells[1]
+            weight = ";font-weight:bold" if result is best and result["method"] != SCAN else ";font-weight:normal"
+            first = f'<th scope="row" style="{NAME}{weight}">{escape(method)}</th>'
+            lines.append(f"<tr>{first}{''.join(f'<td style={FIGURE!r}>{text}</td>' for text in cells)}</tr>")
+        heads = [f'<th scope="col" style="{FIGURE if i else NAME}">{escape(head)}</th>' for i, head in enumerate(HEAD)]
         caption = "PSNR in dB, the gain over the scan beside it; SSIM and mean Y (in grey levels) on the known scanner"
         return (
             '<div style="overflow-x:auto" tabindex="0" role="group" aria-label="Results board">'
-            f'<table style="border-collapse:collapse"><caption style="text-align:left;caption-side:bottom;'
-            f'padding:6px 10px">{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{"".join(lines)}</tbody>'
-            "</table></div>"
+            f'<table style="border-collapse:collapse"><caption style="{NAME};caption-side:bottom">{caption}</caption>'
+            f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
         )
 
 

@@ -78,7 +78,7 @@ def test_as_a_table_the_best_stands_out_and_names_are_escaped():
     board.add("shifted", lambda scan: scan + offset)
     page = board._repr_html_()
     assert "a &lt; b" in page and "a < b" not in page
-    assert 'font-weight:bold">shifted' in page and 'font-weight:bold">a' not in page
+    assert 'font-weight:bold">shifted' in page and 'font-weight:bold">a ' not in page
     assert page.count("<tr>") == 4 and "aria-label" in page
 
 
