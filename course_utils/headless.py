@@ -274,7 +274,7 @@ def _save(notebook, path, title):
     """Write a notebook as an HTML page in one file, and as .ipynb beside it."""
     config = need("traitlets.config").Config()
     config.NbConvertBase.display_data_priority = SHOWN  # without live widgets, which would need a script from elsewhere
-    exporter = need("nbconvert").HTMLExporter(config=config, raw_template=OFFLINE, embed_images=True)
+    exporter = need("nbconvert").HTMLExporter(config=config, raw_template=OFFLINE)
     page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     with atomic(path.with_suffix(".ipynb")) as temporary:
         temporary.write_text(need("nbformat").writes(notebook) + "\n", encoding="utf-8")

@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 
 from course_utils.exercises import exercises, find
 from course_utils.files import CourseError, atomic
@@ -61,7 +62,7 @@ def hint(name):
 
 
 def progress():
-    """What has been done so far, as a table: each exercise with its state, points, attempts and hints."""
+    """What was done so far, as a table: each exercise of the lessons begun, with state, points, attempts, hints."""
     return Progress(_read())
 
 
@@ -162,19 +163,20 @@ class Progress:
     HEAD = ("Exercise", "Lesson", "State", "Points", "Attempts", "Hints")
 
     def rows(self):
-        """One row for each exercise, in the order of the course."""
-        for name, exercise in exercises().items():
-            entry = self.book.get(name, {})
-            visible = sum(claim.points for claim in exercise.claims if not claim.hidden)
-            state = HEADS.get(entry.get("outcome"), "not attempted yet")
-            yield (
-                name,
-                exercise.lesson,
-                state,
-                f"{entry.get('best', 0)} of {visible}",
-                entry.get("attempts", 0),
-                entry.get("hints", 0),
-            )
+        """In the order of the course: a row for each exercise of a lesson that was begun, one for any other lesson."""
+        for lesson, group in groupby(exercises().values(), key=lambda exercise: exercise.lesson):
+            group = list(group)
+            if any(exercise.name in self.book for exercise in group):
+                yield from map(self._row, group)
+            else:
+                points = sum(map(_visible_points, group))
+                yield _count(len(group), "exercise"), lesson, "not begun yet", f"0 of {points}", 0, 0
+
+    def _row(self, exercise):
+        entry = self.book.get(exercise.name, {})
+        state = HEADS.get(entry.get("outcome"), "not attempted yet")
+        points = f"{entry.get('best', 0)} of {_visible_points(exercise)}"
+        return exercise.name, exercise.lesson, state, points, entry.get("attempts", 0), entry.get("hints", 0)
 
     def __repr__(self):
         rows = [tuple(map(str, row)) for row in (self.HEAD, *self.rows())]
@@ -187,6 +189,10 @@ class Progress:
         from course_utils.viewer import table
 
         return table(self.HEAD, list(self.rows()))
+
+
+def _visible_points(exercise):
+    return sum(claim.points for claim in exercise.claims if not claim.hidden)
 
 
 def _count(number, noun):

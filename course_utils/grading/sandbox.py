@@ -29,7 +29,7 @@ from course_utils.grading import inside, reading
 from course_utils.grading.judge import stream
 
 PACKAGE = Path(course_utils.__file__).resolve().parent
-BASE = ("__init__", "files", "exercises/__init__", "exercises/probing", "grading/__init__")
+BASE = ("__init__", "files", "exercises/__init__", "exercises/probing", "exercises/networks", "grading/__init__")
 BASE += tuple(f"grading/{name}" for name in ("inside", "isolation", "reading"))
 LONGEST_TEXT = 2**20  # bytes of JSON that a probe may bring: small things in it take 30 times as much
 LONGEST = 16 * 2**20  # bytes that may come out
@@ -191,6 +191,7 @@ class Sandboxes:
         """The environment in there: nothing of ours."""
         settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         settings |= {"PYTHONPATH": str(self.folder / "kits/base"), "PYTHONHASHSEED": "0"}
+        settings |= {"USER": "student"}  # who has no entry in passwd; libraries ask for the name
         return settings | {"PYTHONDONTWRITEBYTECODE": "1", "PATH": os.defpath, "LANG": "C.UTF-8"}
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -204,6 +205,20 @@ def test_attempts_are_kept(toy, capsys):
     assert json.loads(toy.read_text()) == {"toy": {"attempts": 4, "best": 3, "outcome": "holds"}}
     assert "toy" in repr(cu.progress()) and "right" in repr(cu.progress()) and "3 of 3" in repr(cu.progress())
     assert cu.progress()._repr_html_().count("<tr>") == 2
+
+
+def test_lessons_not_begun_take_a_row_each(toy, capsys, monkeypatch):
+    others = {name: replace(TOY, name=name, lesson="07_other") for name in ("one", "two")}
+    monkeypatch.setattr(module, "exercises", lambda: {"toy": TOY} | others)
+    rows = list(cu.progress().rows())
+    assert [row[:2] for row in rows] == [("1 exercise", TOY.lesson), ("2 exercises", "07_other")]
+    assert rows[1][2:4] == ("not begun yet", "0 of 6")
+    cu.check("toy", double)
+    rows = list(cu.progress().rows())
+    assert [row[0] for row in rows] == ["toy", "2 exercises"]
+    others_book = json.loads(toy.read_text()) | {"two": {"attempts": 1, "best": 0, "outcome": "raised"}}
+    toy.write_text(json.dumps(others_book))
+    assert [row[0] for row in cu.progress().rows()] == ["toy", "one", "two"]
 
 
 def test_hints_come_one_at_a_time(toy, capsys):
