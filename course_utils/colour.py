@@ -57,3 +57,23 @@ def check_colour(image, name):
     check_image(image, name)
     if image.shape[-3] != 3:
         raise CourseError(f"{name} has the shape {tuple(image.shape)}; it needs 3 channels, (3, H, W) or (N, 3, H, W)")
+
+
+def merge_luma(y, rgb):
+    """Give a colour image a new Y, for example a restored one: its Cb and Cr stay. Returns RGB, clipped to [0, 1].
+
+    Super-resolution restores Y alone: the eye sees fine detail in Y, and hardly in Cb and Cr, which stay as bicubic
+    enlargement leaves them.
+
+    Args:
+        y: float (1, H, W) or (N, 1, H, W), the new Y, studio range: black is 16/255 and white 235/255.
+        rgb: float (3, H, W) or (N, 3, H, W) in [0, 1], the image that the colours come from.
+
+    Raises:
+        CourseError: two sizes, or another number of channels; not a float image in [0, 1].
+    """
+    ycbcr = rgb_to_ycbcr(rgb)  # (..., 3, H, W)
+    if y.shape != ycbcr[..., :1, :, :].shape:
+        sizes = f"Y has the shape {tuple(y.shape)}, the colour image {tuple(rgb.shape)}"
+        raise CourseError(f"{sizes}; give one channel of Y, in the height and width of the colour image")
+    return ycbcr_to_rgb(torch.cat([y, ycbcr[..., 1:, :, :]], dim=-3))

@@ -35,6 +35,8 @@ PIXELS = {"cpu": TILE**2, "cuda": 16 * TILE**2}  # in the network at a time: til
 def restore(model, image, tile="auto", halo=None, progress=False):
     """Restore an image of any size: float (C, H, W) or (N, C, H, W) in [0, 1] -> the same shape, clipped, on the CPU.
 
+    A network that enlarges has an attribute `scale`, a whole number: its result is so many times higher and wider.
+
     The network works in evaluation mode, and gets its former mode back. It sees an image in tiles, several of one size
     at a time: memory depends on the tile and not on the image. With a halo of its receptive radius the tiles show no
     seam: the result is that of the whole image, up to rounding. It is computed in float32: with bfloat16, pixels are
@@ -43,7 +45,8 @@ def restore(model, image, tile="auto", halo=None, progress=False):
     Args:
         model: a network with `restore(batch)`, on any device.
         image: a degraded image, or a batch of them.
-        tile: the side of a tile in pixels; None takes each image whole, as "auto" does if there is no halo to go by.
+        tile: the side of a tile in pixels of `image`; None takes each image whole, as "auto" does if there is no halo
+            to go by.
         halo: pixels around a tile that the network sees and that are cut off; by default `model.receptive_radius`.
         progress: show a bar over the tiles.
 
@@ -57,7 +60,8 @@ def restore(model, image, tile="auto", halo=None, progress=False):
     batch = image.detach() if image.ndim == 4 else image.detach()[None]  # (N, C, H, W)
     tile, halo = _tile_and_halo(model, batch, tile, halo)
     windows = [(i, *pair) for i in range(len(batch)) for pair in tiles(*batch.shape[-2:], tile, halo)]
-    restored = torch.empty(batch.shape, dtype=torch.float32)
+    scale = enlargement(model)
+    restored = torch.empty(enlarged(batch.shape, scale), dtype=torch.float32)
     was_training = model.training
     model.eval()
     try:
@@ -67,11 +71,31 @@ def restore(model, image, tile="auto", halo=None, progress=False):
                 patches = torch.stack([batch[i, :, *outer] for i, outer, _ in group])  # (n, C, h, w)
                 answers = _answer(network, patches)
                 for (i, outer, inner), answer in zip(group, answers, strict=True):
-                    restored[i, :, *inner] = inside(answer, outer, inner).clamp(0, 1)
+                    rows, columns = (slice(scale * side.start, scale * side.stop) for side in inner)
+                    restored[i, :, rows, columns] = inside(answer, outer, inner, scale).clamp(0, 1)
                 bar.update(len(group))
     finally:
         model.train(was_training)
-    return restored.view(image.shape)
+    return restored.view(enlarged(image.shape, scale))
+
+
+def enlargement(model):
+    """How many times higher and wider a network makes an image: its attribute `scale`, or 1 if it has none.
+
+    Raises:
+        CourseError: a scale that is not a whole number of at least 1.
+    """
+    scale = getattr(model, "scale", 1)
+    if not isinstance(scale, int) or scale < 1:
+        raise CourseError(
+            f"{type(model).__name__}.scale is {scale!r}; a network that enlarges has a whole number there"
+        )
+    return scale
+
+
+def enlarged(shape, scale):
+    """The shape (..., H, W) of an image, `scale` times higher and wider, as a tuple."""
+    return (*shape[:-2], scale * shape[-2], scale * shape[-1])
 
 
 def folded(model):
@@ -105,9 +129,13 @@ def _of_one_size(windows, pixels):
         yield from (group[start : start + most] for start in range(0, len(group), most))
 
 
-def inside(answer, outer, inner):
-    """Cut off the halo: from the network's answer for the outer window, (C, h, w), the part of the inner window."""
-    rows, columns = (slice(i.start - o.start, i.stop - o.start) for o, i in zip(outer, inner, strict=True))
+def inside(answer, outer, inner, scale=1):
+    """Cut off the halo: from the network's answer for the outer window, (C, h, w), the part of the inner window.
+
+    The windows are of the degraded image; the answer is `scale` times higher and wider than the outer one.
+    """
+    sides = zip(outer, inner, strict=True)
+    rows, columns = (slice(scale * (i.start - o.start), scale * (i.stop - o.start)) for o, i in sides)
     return answer[:, rows, columns]
 
 
@@ -130,15 +158,17 @@ def _bar(total, progress):
 
 
 def _answer(model, patches):
-    """What the network makes of (n, C, h, w): the same shape, float32 on the CPU, and no NaN."""
+    """What the network makes of (n, C, h, w): the same shape (times its scale), float32 on the CPU, and no NaN."""
     name = type(model).__name__
     if not hasattr(model, "restore"):
         raise CourseError(f"{name} has no method restore(batch); add one: degraded in, restored out")
     parameter = next(model.parameters(), patches)
     patches = patches.to(parameter.device, parameter.dtype, memory_format=torch.channels_last)
     answer = model.restore(patches).float().cpu()
-    if answer.shape != patches.shape:
-        raise CourseError(f"{name}.restore turned {tuple(patches.shape)} into {tuple(answer.shape)}; keep the shape")
+    scale = enlargement(model)
+    if answer.shape != enlarged(patches.shape, scale):
+        wanted = "keep the shape" if scale == 1 else f"with scale={scale} it is {enlarged(patches.shape, scale)}"
+        raise CourseError(f"{name}.restore turned {tuple(patches.shape)} into {tuple(answer.shape)}; {wanted}")
     if answer.isnan().any():
         raise CourseError(f"{name} answered NaN: its training diverged; train it again with a lower lr")
     return answer

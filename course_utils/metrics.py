@@ -73,6 +73,59 @@ def psnr(restored, clean, border=0):
     return (10 * torch.log10(1 / mse)).mean().item()
 
 
+def psnr_b(restored, clean):
+    """PSNR in dB that also counts the edges of 8x8 blocks: 10 * log10(1 / (MSE + BEF)). Higher is better.
+
+    Yim, Bovik: "Quality Assessment of Deblocked Images", IEEE TIP 2011. BEF, the blocking effect factor, looks at the
+    restored image alone: D_B, the mean squared difference of neighbours on two sides of a block boundary, against D_C,
+    that of all other neighbours; BEF = eta * (D_B - D_C) where D_B is larger, and else 0. eta = log2(8) / log2(of the
+    smaller side). Blocks are taken to begin at the first pixel. For a batch, the mean over its images.
+
+    The published figures are of Y, restored images rounded to 8 bits, and true means: on Classic5 this gives 25.21,
+    27.50 and 29.92 dB for JPEG of quality 10, 20 and 40, as published. Equal images need not give infinity: a
+    photograph may have a few more edges on the grid than off it.
+
+    Args:
+        restored, clean: float (C, H, W) or (N, C, H, W) in [0, 1], more than 8 pixels high and wide.
+
+    Raises:
+        CourseError: as `psnr`; also 8 pixels or fewer in height or width.
+    """
+    restored, clean = comparable(restored, clean)  # (N, C, H, W)
+    mse = (restored - clean).square().mean(dim=(1, 2, 3))  # (N,)
+    boundary, elsewhere = (squares.mean(dim=1) for squares in neighbour_differences(restored))  # D_B and D_C: (N,)
+    eta = math.log2(8) / math.log2(min(clean.shape[-2:]))
+    bef = eta * (boundary - elsewhere).clamp(min=0)
+    return (10 * torch.log10(1 / (mse + bef))).mean().item()
+
+
+def neighbour_differences(images):
+    """The squared differences of neighbouring pixels: (those across 8x8 block boundaries, all others).
+
+    Both directions together: pixels beside each other and pixels below each other. The first boundary lies between the
+    eighth and the ninth pixel.
+
+    Args:
+        images: float (N, C, H, W).
+
+    Returns:
+        two tensors, (N, number of such neighbours).
+
+    Raises:
+        CourseError: 8 pixels or fewer in height or width, so that there is no boundary.
+    """
+    if min(images.shape[-2:]) <= 8:
+        size = f"{images.shape[-2]}x{images.shape[-1]}"
+        raise CourseError(f"an image of {size} pixels has no boundary between 8x8 blocks; give a larger one")
+    boundary, elsewhere = [], []
+    for axis in (-2, -1):
+        squares = images.diff(dim=axis).square().movedim(axis, -1)  # (N, C, other side, this side - 1)
+        at_boundary = torch.arange(1, squares.shape[-1] + 1, device=images.device) % 8 == 0
+        boundary.append(squares[..., at_boundary].flatten(1))
+        elsewhere.append(squares[..., ~at_boundary].flatten(1))
+    return torch.cat(boundary, dim=1), torch.cat(elsewhere, dim=1)
+
+
 def ssim(restored, clean, border=0):
     """Structural similarity, at most 1: do means, contrasts and patterns agree within each 11x11 neighbourhood?
 

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from course_utils.checkpoints import load_state, read_state, save_model, save_state
 from course_utils.files import CourseError, atomic
 from course_utils.images import as_floats, check_image
-from course_utils.inference import restore
+from course_utils.inference import enlarged, enlargement, restore
 from course_utils.losses import residual_loss
 from course_utils.metrics import evaluate
 from course_utils.processor import fastest_precision, memory_kept
@@ -55,7 +55,8 @@ def validate(model, pairs):
 
     Args:
         model: the network.
-        pairs: (degraded, clean), float (C, H, W) in [0, 1], of any sizes: a list, or a data set with a length.
+        pairs: (degraded, clean), float (C, H, W) in [0, 1], of any sizes: a list, or a data set with a length. Both
+            of one shape; for a network that enlarges, the clean image is `model.scale` times higher and wider.
 
     Returns:
         {"psnr": dB, "ssim": at most 1, "luma_error": grey levels}, each the mean over the images.
@@ -164,7 +165,8 @@ def fit(
     Args:
         model: the network; it ends on the device of the training, with the best weights.
         train: `train[i]`, for every i >= 0, is a pair (degraded, clean), float32 (C, p, p) in [0, 1], that depends on i
-            alone, as in data.PairedPatches (noise may take the degraded one out of [0, 1]). Step s takes the samples
+            alone, as in data.PairedPatches (noise may take the degraded one out of [0, 1]). For a network with an
+            attribute `scale` the clean image is so many times higher and wider. Step s takes the samples
             s * batch_size ... (s + 1) * batch_size - 1, all at once if there is a method `batch(numbers)`.
         valid: whole images to measure on, see `validate`.
         steps: how many batches to learn from; or
@@ -204,7 +206,7 @@ def fit(
         "seed": seed,
     }
     _check_settings(settings, precision, save_every)
-    _check_data(train, valid, last=(steps or 10**6) * batch_size - 1)
+    _check_data(train, valid, last=(steps or 10**6) * batch_size - 1, scale=enlargement(model))
     settings["precision"] = _precision(precision, out, resume)
     run = _Run(model, settings, loss, out)
     try:
@@ -266,10 +268,11 @@ def _batches(run, train, workers):
 
 def _stack(samples):
     """[(degraded, clean), ...], each (C, p, p) -> two batches, (N, C, p, p)."""
-    shapes = {tuple(image.shape) for pair in samples for image in pair}
-    if len(shapes) > 1:
-        raise CourseError(f"the patches of one batch have the shapes {sorted(shapes)}; crop all to one size")
     degraded, clean = zip(*samples, strict=True)
+    for images in (degraded, clean):
+        shapes = {tuple(image.shape) for image in images}
+        if len(shapes) > 1:
+            raise CourseError(f"the patches of one batch have the shapes {sorted(shapes)}; crop all to one size")
     return torch.stack(degraded), torch.stack(clean)
 
 
@@ -557,7 +560,7 @@ def _check_settings(settings, precision, save_every):
         raise CourseError(f"precision={precision!r} is unknown; choose 'auto', 'no', 'bf16' or 'fp16'")
 
 
-def _check_data(train, valid, last):
+def _check_data(train, valid, last, scale=1):
     """Look at the first and the last training pair and at the validation pairs: better now than hours later."""
     for name, data in (("train", train), ("valid", valid)):
         if hasattr(data, "__len__") and len(data) == 0:
@@ -572,6 +575,9 @@ def _check_data(train, valid, last):
         noisy = 1 if name.startswith("train") else 0.001  # noise that is not clipped, as in the literature, goes beyond
         check_image(degraded, f"the degraded image of {name}", beyond=noisy)
         check_image(clean, f"the clean image of {name}")
-        if degraded.shape != clean.shape:
+        if enlarged(degraded.shape, scale) != tuple(clean.shape):
             sizes = f"{tuple(degraded.shape)} and {tuple(clean.shape)}"
-            raise CourseError(f"the two images of {name} differ in shape, {sizes}; crop both to one size")
+            if scale == 1:
+                raise CourseError(f"the two images of {name} differ in shape, {sizes}; crop both to one size")
+            wanted = f"the network enlarges by {scale}, so the clean one is {enlarged(degraded.shape, scale)}"
+            raise CourseError(f"the two images of {name} have the shapes {sizes}; {wanted}")

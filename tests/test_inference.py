@@ -262,3 +262,48 @@ def test_on_the_models_device(model):
     result = restore(model.cuda(), image, tile=16)
     assert result.device.type == "cpu"
     torch.testing.assert_close(result, expected, atol=1e-3, rtol=0)
+
+
+class Enlarging(torch.nn.Module):
+    """Repeats each pixel and smooths what comes: a network that is `scale` times higher and wider."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale, self.receptive_radius = scale, 2
+        self.smooth = torch.nn.Conv2d(3, 3, 5, padding=2)
+        torch.nn.init.uniform_(self.smooth.weight, 0, 1 / 75)
+
+    def restore(self, y):
+        return torch.nn.functional.interpolate(self.smooth(y), scale_factor=self.scale)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+@pytest.mark.parametrize("tile", [4, 9, 64])
+def test_a_network_may_enlarge(scale, tile):
+    torch.manual_seed(0)
+    network, batch = Enlarging(scale), torch.rand(2, 3, 13, 20)
+    whole = network.restore(batch).detach().clamp(0, 1)
+    found = restore(network, batch, tile=tile)
+    assert found.shape == (2, 3, scale * 13, scale * 20)
+    torch.testing.assert_close(found, whole, atol=1e-6, rtol=0)
+    assert restore(network, batch[0], tile=tile).shape == found.shape[1:]
+
+
+def test_the_scale_must_be_what_the_network_does():
+    network, image = Enlarging(2), torch.rand(3, 8, 8)
+    network.restore = lambda y: y
+    with pytest.raises(CourseError, match=r"\(1, 3, 8, 8\); with scale=2 it is \(1, 3, 16, 16\)"):
+        restore(network, image)
+    for scale in (0, 1.5, "2"):
+        network.scale = scale
+        with pytest.raises(CourseError, match=f"Enlarging.scale is {scale!r}; a network that enlarges"):
+            restore(network, image)
+
+
+def test_inside_cuts_the_halo_off_an_enlarged_answer():
+    image = torch.arange(3 * 20 * 30).view(3, 20, 30)
+    large = image.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    for outer, inner in tiles(10, 15, 4, 3):
+        answer = large[:, *(slice(4 * side.start, 4 * side.stop) for side in outer)]
+        wanted = large[:, *(slice(4 * side.start, 4 * side.stop) for side in inner)]
+        assert torch.equal(inside(answer, outer, inner, 4), wanted)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from course_utils.files import CourseError
 from course_utils.images import quantise
-from course_utils.metrics import evaluate, luma, mean_luma_error, psnr, ssim
+from course_utils.metrics import evaluate, luma, mean_luma_error, mean_similarity, psnr, similarity, ssim, window_mean
 
 SEEDS = st.integers(0, 2**31)
 
@@ -103,6 +103,42 @@ def test_ssim_of_a_batch_is_the_mean_of_its_images():
     assert ssim(restored, clean) == pytest.approx(np.mean(each), abs=1e-12)
 
 
+@settings(max_examples=15, deadline=None)
+@given(SEEDS, st.integers(11, 30), st.integers(11, 30), st.sampled_from([1, 3]))
+def test_the_map_agrees_with_scikit_image_window_by_window(seed, height, width, channels):
+    from skimage.metrics import structural_similarity
+
+    restored, clean = images(seed, 2, channels, height, width)
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1, "full": True}
+    found = similarity(restored.double(), clean.double())
+    assert found.shape == (2, channels, height - 10, width - 10)
+    for i in range(2):
+        pair = restored[i].double().numpy(), clean[i].double().numpy()
+        expected = structural_similarity(*pair, channel_axis=0, **options)[1]
+        np.testing.assert_allclose(found[i].numpy(), expected[:, 5:-5, 5:-5], atol=1e-9)
+
+
+def test_the_ssim_of_an_image_is_the_mean_of_its_map():
+    restored, clean = (image.double()[None] for image in images(4, 3, 300, 40))  # higher than a strip
+    assert mean_similarity(restored, clean) == pytest.approx(similarity(restored, clean).mean().item(), abs=1e-12)
+
+
+def test_windows_of_flat_images_compare_their_brightness_alone():
+    x, y = (torch.full((1, 1, 11, 11), value, dtype=torch.float64) for value in (0.2, 0.6))
+    assert similarity(x, y).item() == pytest.approx((2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4), abs=1e-9)
+    assert similarity(0 * x, 0 * y).item() == 1  # and not 0 / 0
+
+
+def test_window_means_are_those_of_a_gaussian():
+    offsets = np.arange(11) - 5
+    weights = np.exp(-(offsets**2) / (2 * 1.5**2))
+    point = torch.zeros(1, 1, 21, 21, dtype=torch.float64)
+    point[..., 10, 10] = 1
+    expected = np.outer(weights, weights) / weights.sum() ** 2
+    np.testing.assert_allclose(window_mean(point)[0, 0].numpy(), expected, atol=1e-15)
+    assert (window_mean(torch.full((1, 1, 15, 13), 0.3)) - 0.3).abs().max() < 1e-6
+
+
 def test_ssim_needs_a_window():
     with pytest.raises(CourseError, match="11x11 pixels, not 10x20"):
         ssim(torch.rand(3, 10, 20), torch.rand(3, 10, 20))
@@ -136,6 +172,25 @@ def test_mean_luma_error_is_in_grey_levels_and_blind_to_all_but_the_mean():
     assert mean_luma_error(grey, list(clean)) < 1e-3  # one number an image
     black, white = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     assert mean_luma_error(white, black) == pytest.approx(219, abs=1e-3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.integers(1, 4))
+def test_mean_luma_error_agrees_with_scikit_images_y(seed, count):
+    from skimage.color import rgb2ycbcr
+
+    pairs = [images(seed + i, 3, 5 + i, 9 - i) for i in range(count)]  # of different sizes
+    means = [[rgb2ycbcr(image.numpy(), channel_axis=0)[0].mean() for image in pair] for pair in pairs]
+    expected = np.mean([abs(restored - clean) for restored, clean in means])
+    restored, clean = zip(*pairs, strict=True)
+    assert mean_luma_error(restored, clean) == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_image_with_one_channel_is_y_itself():
+    clean = torch.full((1, 4, 4), 0.5)
+    assert mean_luma_error([clean + 0.1], [clean]) == pytest.approx(25.5, abs=1e-4)
+    in_colour = mean_luma_error([(clean + 0.1).expand(3, 4, 4)], [clean.expand(3, 4, 4)])
+    assert in_colour == pytest.approx(25.5 * 219 / 255, abs=1e-4)
 
 
 def test_mean_luma_error_is_the_mean_of_absolute_errors():

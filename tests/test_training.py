@@ -642,6 +642,54 @@ def test_patches_of_different_sizes():
         fit(tiny(), Uneven(), VALID, **QUICK)
 
 
+class Smaller(Noisy):
+    """The degraded patch has half the side of the clean one."""
+
+    def __getitem__(self, i):
+        _, clean = super().__getitem__(i)
+        return F.avg_pool2d(clean, 2), clean
+
+
+class Doubling(torch.nn.Module):
+    """A small network that makes an image twice as high and wide."""
+
+    def __init__(self, scale=2):
+        super().__init__()
+        self.scale, self.receptive_radius = scale, 1
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 12, 3, padding=1), torch.nn.PixelShuffle(2))
+
+    def forward(self, y):
+        return self.layers(y)
+
+    restore = forward
+
+
+LARGER = [(F.avg_pool2d(image, 2), image) for _, image in VALID]
+
+
+def test_a_network_that_enlarges_is_trained_and_measured():
+    torch.manual_seed(0)
+    model = Doubling()
+    history = fit(model, Smaller(), LARGER, loss=mse_loss, **QUICK | {"steps": 200, "lr": 1e-2, "validate_every": 50})
+    assert history.losses[-1] < history.losses[0] / 2
+    expected = [psnr(quantise(restore(model, small)), quantise(large)) for small, large in LARGER]
+    assert validate(model, LARGER)["psnr"] == pytest.approx(sum(expected) / 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": TRAIN}, r"train\[0\] have the shapes \(3, 16, 16\) and .*by 2, so the clean one is \(3, 32, 32\)"),
+        ({"valid": VALID}, r"valid\[0\] have the shapes \(3, 24, 24\) and \(3, 24, 24\)"),
+        ({"model": Doubling(0)}, "Doubling.scale is 0; a network that enlarges has a whole number there"),
+    ],
+)
+def test_pairs_must_fit_the_scale_of_the_network(change, message):
+    options = {"model": Doubling(), "train": Smaller(), "valid": LARGER, "loss": mse_loss} | QUICK | change
+    with pytest.raises(CourseError, match=message):
+        fit(**options)
+
+
 # Other machines
 
 

@@ -66,7 +66,7 @@ class Patches(Dataset):
         clean: uint8 arrays (H, W, C), of any sizes.
         degraded: as many arrays, each of the shape of its original; None if there is a `degradation`.
         degradation: makes the degraded patch from the clean one, anew each time: a callable (x, rng) on float32
-            (C, patch, patch), see course_utils.degrade.
+            (C, patch, patch), see course_utils.degrade. Its result may be smaller, for a network that enlarges.
         patch: side of the patches in pixels.
         seed: a whole number, 0 or more.
         augment: also turn each patch by a random multiple of 90 degrees, and mirror every other one.
@@ -147,8 +147,8 @@ class Patches(Dataset):
         """The samples of these numbers at once, to be made floats where the network is: `images.as_floats`.
 
         Returns:
-            (degraded, clean), uint8 (N, patch, patch, C); degraded is float32 (N, C, patch, patch) if a degradation
-            makes it.
+            (degraded, clean), uint8 (N, patch, patch, C); degraded is float32 (N, C, patch, patch), or of the size
+            that the degradation gives, if one makes it.
         """
         channels = self._clean[0].shape[2]
         degraded, clean = np.empty((2, len(numbers), self.patch, self.patch, channels), np.uint8)

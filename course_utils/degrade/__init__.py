@@ -5,7 +5,8 @@ The effects of a scan take RGB, C = 3; JPEG, noise and low resolution take grey 
 
 from course_utils.degrade.jpeg import Jpeg
 from course_utils.degrade.noise import GaussianNoise
-from course_utils.degrade.resize import LowResolution, crop_to_multiple, enlarge, reduce
+from course_utils.degrade.pyramid import centre_crop, pyramid_reduce
+from course_utils.degrade.resize import LowResolution, bicubic, crop_to_multiple, enlarge, low_resolution_pair, reduce
 from course_utils.degrade.scan import (
     KNOWN_SCANNERS,
     SCANNERS,
@@ -34,8 +35,12 @@ __all__ = [
     "Scan",
     "SensorNoise",
     "Texture",
+    "bicubic",
+    "centre_crop",
     "crop_to_multiple",
     "enlarge",
+    "low_resolution_pair",
+    "pyramid_reduce",
     "reduce",
     "scanner",
 ]

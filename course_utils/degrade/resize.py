@@ -19,6 +19,28 @@ from course_utils.files import CourseError
 from course_utils.images import check_image
 
 
+def bicubic(image, size):
+    """Resize bicubically with antialiasing, up or down, as MATLAB's imresize: to `size`, clipped to [0, 1].
+
+    A result of a single column comes out wrong in PyTorch 2.11; `reduce` and `enlarge` find a way round that.
+
+    Args:
+        image: float (C, H, W) or (N, C, H, W) in [0, 1].
+        size: (height, width) of the result.
+
+    Returns:
+        float (..., height, width).
+
+    Raises:
+        CourseError: not a float image in [0, 1].
+    """
+    check_image(image, "the image to resize")
+    batch = image.reshape(-1, *image.shape[-3:])  # (N, C, H, W), as F.interpolate wants it
+    # antialias=True also when enlarging: without it PyTorch takes another kernel, a = -0.75, and not MATLAB's.
+    resized = F.interpolate(batch, size=size, mode="bicubic", antialias=True, align_corners=False)
+    return resized.clamp(0, 1).reshape(*image.shape[:-2], *size)
+
+
 def reduce(image, scale):
     """Make an image smaller, bicubically and with antialiasing: a pixel of the result stands for scale x scale.
 
@@ -80,6 +102,27 @@ def crop_to_multiple(image, scale):
     return image[..., : height - height % scale, : width - width % scale]
 
 
+def low_resolution_pair(image, scale):
+    """Make a pair that super-resolution learns from: (degraded, clean), of one size; degraded has lost fine detail.
+
+    What is clean is the image itself, but for the last rows and columns that the scale does not divide; what is
+    degraded is reduced and enlarged by the kernel that everybody reports figures with (see the top of this module).
+
+    Args:
+        image: float (C, H, W) or (N, C, H, W) in [0, 1], sharp.
+        scale: a whole number, 1 or more.
+
+    Returns:
+        (degraded, clean), both (..., H', W') in [0, 1], H' and W' the largest multiples of the scale in H and W.
+
+    Raises:
+        CourseError: another scale; an image smaller than the scale; not a float image in [0, 1].
+    """
+    clean = crop_to_multiple(image, scale)
+    degraded = enlarge(reduce(clean, scale), scale)
+    return degraded, clean
+
+
 @dataclass(frozen=True)
 class LowResolution:
     """Lose the fine detail and keep the size: `y = LowResolution(3)(x)` is `enlarge(reduce(x, 3), 3)`.
@@ -109,10 +152,7 @@ def _check_scale(scale):
 
 
 def _bicubic(image, size):
-    """(C, H, W) or (N, C, H, W) to the size (height, width), clipped to [0, 1]."""
+    """(C, H, W) or (N, C, H, W) to the size (height, width), in float32, clipped to [0, 1]."""
     if size[1] == 1 < size[0]:  # PyTorch (2.11) repeats the first pixel of a result that is one column: turn it
         return _bicubic(image.mT, size[::-1]).mT
-    batch = image.detach().float().reshape(-1, *image.shape[-3:])  # (N, C, H, W)
-    # antialias=True also when enlarging: without it PyTorch takes another kernel, a = -0.75, and not MATLAB's.
-    resized = F.interpolate(batch, size=size, mode="bicubic", antialias=True, align_corners=False)
-    return resized.clamp(0, 1).reshape(*image.shape[:-2], *size)
+    return bicubic(image.detach().float(), size)

@@ -12,6 +12,17 @@ from types import SimpleNamespace
 import numpy as np
 
 from course_utils.exercises import Exercise
+from course_utils.exercises.networks import (
+    ask_about_size,
+    count_parameters,
+    filled,
+    largest,
+    layers_at_work,
+    missing_setting,
+    names_of_layers,
+    wrong_config,
+    wrong_count,
+)
 from course_utils.exercises.probing import (
     agrees,
     array,
@@ -444,16 +455,16 @@ def probe_dncnn(answer, rng):
     small = lambda: answer(channels=1, depth=5, width=6, batch_norm=False)
     with undisturbed(rng), torch.no_grad():
         y, grey = torch.from_numpy(image.copy()), torch.from_numpy(grey_image)
-        ask(evidence, "parameters", lambda: _count(answer()))
+        ask(evidence, "parameters", lambda: count_parameters(answer()))
         for i, arguments in enumerate(any_sizes):
-            _ask_about_size(evidence, i, lambda arguments=arguments: answer(**arguments))
-        ask(evidence, "at the start", lambda: _largest(colour().eval()(y), beside=image.mean()))
-        ask(evidence, "layers", lambda: " ".join(_short_name(layer) for layer in _layers_at_work(colour(), y))[:300])
-        ask(evidence, "noise", lambda: array(_filled(colour(), y, seed)(y.clone())))
-        ask(evidence, "restored", lambda: array(_filled(colour(), y, seed).restore(y.clone())))
-        ask(evidence, "statistics", lambda: _learn_statistics(_filled(colour(), y, seed), y))
-        ask(evidence, "grey noise", lambda: array(_filled(small(), grey, seed)(grey.clone())))
-        ask(evidence, "grey restored", lambda: array(_filled(small(), grey, seed).restore(grey.clone())))
+            ask_about_size(evidence, i, lambda arguments=arguments: answer(**arguments))
+        ask(evidence, "at the start", lambda: largest(colour().eval()(y), beside=image.mean()))
+        ask(evidence, "layers", lambda: names_of_layers(colour(), y))
+        ask(evidence, "noise", lambda: array(filled(colour(), y, seed)(y.clone())))
+        ask(evidence, "restored", lambda: array(filled(colour(), y, seed).restore(y.clone())))
+        ask(evidence, "statistics", lambda: _learn_statistics(filled(colour(), y, seed), y))
+        ask(evidence, "grey noise", lambda: array(filled(small(), grey, seed)(grey.clone())))
+        ask(evidence, "grey restored", lambda: array(filled(small(), grey, seed).restore(grey.clone())))
     return evidence
 
 
@@ -463,67 +474,9 @@ def _any_size(rng, batch_norm):
     return {"channels": channels, "depth": depth, "width": width, "batch_norm": batch_norm}
 
 
-def _ask_about_size(evidence, i, network):
-    ask(evidence, f"parameters {i}", lambda: _count(network()))
-    ask(evidence, f"config {i}", lambda: json.dumps(dict(network().config), sort_keys=True, default=str)[:300])
-    ask(evidence, f"radius {i}", lambda: number(network().receptive_radius))
-
-
-def _count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def _largest(output, beside):
-    """The largest value, on top of a number that is known from this image alone: 0 would be too easy to guess."""
-    values = array(output)
-    return float(beside) + float(np.abs(values).max()) if isinstance(values, np.ndarray) else values
-
-
-def _short_name(layer):
-    return {"Conv2d": "conv", "BatchNorm2d": "norm", "ReLU": "ReLU"}.get(type(layer).__name__, type(layer).__name__)
-
-
-def _layers_at_work(network, image):
-    """The layers without parts of their own, in the order in which a run of the network calls them."""
-    called = []
-    note = lambda layer, _: called.append(layer)
-    hooks = [m.register_forward_pre_hook(note) for m in network.modules() if not list(m.children())]
-    try:
-        network.eval()(image.clone())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return called
-
-
-def _filled(network, image, seed):
-    """The network in evaluation mode, with parameters and statistics drawn from the seed in the order of the layers.
-
-    The order is that in which they work; so names, and the order of the lines in `__init__`, play no part.
-    """
-    import torch
-
-    rng, done = np.random.default_rng(seed), set()
-    for layer in [*_layers_at_work(network, image), *network.modules()]:
-        tensors = itertools.chain(layer.named_parameters(recurse=False), layer.named_buffers(recurse=False))
-        for name, tensor in tensors:
-            if id(tensor) not in done and tensor.is_floating_point():
-                done.add(id(tensor))
-                tensor.copy_(torch.from_numpy(_draw(rng, name, tuple(tensor.shape))))
-    return network.eval()
-
-
-def _draw(rng, name, shape):
-    if name == "running_var":
-        return rng.uniform(2, 4, shape)
-    if len(shape) > 1:
-        return rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-    return rng.uniform(0.5, 1.5, shape) if name == "weight" else 0.3 * rng.standard_normal(shape)
-
-
 def _learn_statistics(network, image):
     """The means that batch normalisation keeps, before and after one batch in training mode."""
-    layers = [layer for layer in _layers_at_work(network, image) if getattr(layer, "running_mean", None) is not None]
+    layers = [layer for layer in layers_at_work(network, image) if getattr(layer, "running_mean", None) is not None]
     before = [array(layer.running_mean) for layer in layers]
     network.train()(image.clone())
     after = [array(layer.running_mean) for layer in layers]
@@ -548,16 +501,9 @@ COUNTS = {  # what mistakes do to the number of parameters of DnCNN()
 
 
 def parameters_problem(evidence, expected):
-    found, wanted = evidence.get("parameters"), expected["parameters"]
-    strange = trouble(found, "DnCNN()", "a network")
-    if strange:
-        return strange
-    if found == 0:
-        return f"0 parameters, expected {wanted:,}: layers in a plain list are not found; put them into nn.Sequential"
-    if not agrees(found, wanted, rtol=0, atol=0):
-        cause = COUNTS.get(found - wanted, "are the kernels 3 x 3, the maps 64 and the layers 17?")
-        return f"DnCNN() has {found:,} parameters, expected {wanted:,}: {cause}"
-    return _any_size_problem(evidence, expected, 0) or _any_size_problem(evidence, expected, 1)
+    default = "are the kernels 3 x 3, the maps 64 and the layers 17?"
+    sentence = wrong_count(evidence.get("parameters"), expected["parameters"], "DnCNN()", COUNTS, default)
+    return sentence or _any_size_problem(evidence, expected, 0) or _any_size_problem(evidence, expected, 1)
 
 
 def _any_size_problem(evidence, expected, i):
@@ -661,19 +607,15 @@ def settings_problem(evidence, expected):
 
 
 def _setting_problem(evidence, expected, i):
-    config, radius = evidence.get(f"config {i}"), evidence.get(f"radius {i}")
-    for name, found in (("config", config), ("receptive_radius", radius)):
-        if found is None or (isinstance(found, str) and found.startswith("AttributeError") and name in found):
-            return f"the network has no attribute `{name}`, which checkpoints and tiling ask for: keep its line"
-    depth = expected[f"radius {i}"]
+    depth, radius = expected[f"radius {i}"], evidence.get(f"radius {i}")
+    if sentence := missing_setting(evidence, i):
+        return sentence
     if not agrees(radius, depth, rtol=0, atol=0):
         wrong = [(2 * depth + 1, "that is the width of the whole field"), (depth - 1, "count all layers")]
         cause = likely(radius, [*wrong, (17, "is it the default's?")], "each 3 x 3 convolution looks one pixel further")
         strange = trouble(radius, "receptive_radius", "a whole number")
         return strange or f"receptive_radius is {radius} for a depth of {depth}, expected {depth}: {cause}"
-    if config == expected[f"config {i}"]:
-        return None
-    return f"config is {config[:80]}, expected the four arguments, {expected[f'config {i}'][:80]}"
+    return wrong_config(evidence, expected, i)
 
 
 def grey_noise_problem(evidence, expected):

@@ -6,6 +6,7 @@ from importlib import import_module
 _EXPORTS = {
     "DnCNN": "course_utils.models.dncnn",
     "SRCNN": "course_utils.models.srcnn",
+    "ESPCN": "course_utils.models.espcn",
     "ARCNN": "course_utils.models.arcnn",
 }
 __all__ = [*_EXPORTS]

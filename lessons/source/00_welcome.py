@@ -256,4 +256,5 @@ cu.progress()
 # **Where to read on.** Cha and others, *Descanning: From Scanned to the Original Images with a Color Correction
 # Diffusion Model* (AAAI 2024), collected the real scans. Wang, Bovik, Sheikh and Simoncelli, *Image quality
 # assessment: from error visibility to structural similarity* (IEEE TIP 2004), is the paper behind SSIM. Next in this
-# course: [lesson 5, a network that predicts what the scan added](05_dncnn.ipynb).
+# course: [lesson 1, how to measure a restoration and what can be done without a
+# network](01_pixels_and_metrics.ipynb).

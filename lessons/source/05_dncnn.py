@@ -45,16 +45,11 @@ from course_utils.metrics import evaluate, psnr
 # and test pages whose photographs and words appear nowhere else. The same test pages are there twice, the second time
 # from a scanner that no training sees.
 # %%
-small = {"train": 4, "valid": 1, "test": 2, "size": 256}
-folder = profile.choose(
-    test=lambda: cu.data.make_pages(cu.data.home() / "pages-small", **small),
-    cpu=lambda: cu.data.fetch("pages"),
-    gpu=lambda: cu.data.make_pages(cu.data.home() / "pages-200", train=200),
-)()
+folder = cu.data.course_pages()
 print(*sorted(path.name for path in folder.iterdir() if path.is_dir()), "in", folder)
 # %% [markdown] lang="en"
 # (The path at the end of that line exists on this computer only. Code that has such a path written into it works for
-# its author and for nobody else; ask for it, as `cu.data.fetch` does.)
+# its author and for nobody else; ask for it, as `cu.data.course_pages` does.)
 #
 # A folder of originals, a folder of scans: list both, take the first of one with the first of the other, and so on.
 # **What could go wrong?** A directory has no order. The system lists files as it pleases, and it may please
@@ -83,7 +78,7 @@ def match_pairs(clean_folder, scan_folder):
 
     Returns a list of (clean path, scan path), sorted by name. Raises a CourseError if an image has no partner.
     """
-    clean, scan = list_images(clean_folder), list_images(scan_folder)  # noqa: F841
+    clean, scan = list_images(clean_folder), list_images(scan_folder)
     raise NotImplementedError
 
 
@@ -503,6 +498,12 @@ for name in ("test", "unseen"):
         score = evaluate(shown, originals)
         measures = f"SSIM {score['ssim']:.3f}  mean Y off by {score['luma_error']:.2f}"
         print(f"{name:7} {kind:9} {score['psnr']:.2f} dB  {measures}")
+# %% [markdown] lang="en"
+# These are the pages that every lesson was measured on. So here is the board, from the first filters to DnCNN:
+# %%
+board = cu.Board("05_dncnn")
+board.add("DnCNN", model)
+board
 # %%
 scans, restored, originals = results["unseen"]
 cu.compare({"unseen scanner": scans[1], "restored": restored[1], "original": originals[1]}, reference="original")

@@ -297,6 +297,15 @@ def test_a_degraded_batch_is_its_samples(numbers, seed, channels, augment):
     assert torch.equal(as_floats(clean), torch.stack([single[1] for single in singles]))
 
 
+def test_a_degradation_may_make_the_patch_smaller():
+    halve = lambda x, rng: x[:, ::2, ::2]
+    ds = Patches([scene(0), scene(1, 30, 16)], degradation=halve, patch=8, seed=5)
+    degraded, clean = ds.batch(range(5))
+    assert degraded.shape == (5, 3, 4, 4) and clean.shape == (5, 8, 8, 3)
+    assert torch.equal(degraded, as_floats(clean)[..., ::2, ::2])
+    assert torch.equal(ds[3][0], degraded[3]) and ds.whole(1)[0].shape == (3, 15, 8)
+
+
 def test_a_degradation_that_works_in_place_leaves_the_clean_patch_alone():
     image = scene(0)
     ds = Patches([image], degradation=lambda x, rng: x.zero_(), patch=8)

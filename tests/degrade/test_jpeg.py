@@ -1,15 +1,28 @@
 """JPEG: what two encoders agree on, what quality and subsampling do, and the published figures."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from scipy.fft import dctn
 
 from course_utils.degrade import Jpeg
+from course_utils.degrade.jpeg import (
+    LUMA_TABLE,
+    bits_per_pixel,
+    dct_matrix,
+    from_blocks,
+    quantisation_table,
+    quantise_blocks,
+    to_blocks,
+)
 from course_utils.files import CourseError
-from course_utils.images import to_array, to_tensor
+from course_utils.images import quantise, to_array, to_tensor
 from course_utils.metrics import luma, psnr, ssim
 
 SAMPLING = {"4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420}
@@ -170,3 +183,109 @@ def test_kodak_with_and_without_full_colour(standard_set):
         y[subsampling] = np.mean([psnr(luma(made), luma(image)) for made, image in pairs])
     assert rgb == {"4:4:4": pytest.approx(38.98, abs=0.02), "4:2:0": pytest.approx(37.87, abs=0.02)}
     assert y == {"4:4:4": pytest.approx(41.54, abs=0.02), "4:2:0": pytest.approx(41.52, abs=0.02)}
+
+
+# --- Step by step ---
+
+
+@pytest.mark.parametrize("quality", range(1, 101))
+def test_the_table_is_the_one_in_a_file(quality):
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
+    written = Image.open(file).quantization[0]  # Pillow has undone the zigzag order: row after row
+    table = quantisation_table(quality)
+    assert table.dtype == torch.int64 and table.flatten().tolist() == list(written)
+
+
+def test_the_table_at_its_landmarks():
+    assert torch.equal(quantisation_table(50), LUMA_TABLE)
+    assert (quantisation_table(100) == 1).all() and (quantisation_table(1) == 255).all()
+    tables = torch.stack([quantisation_table(quality) for quality in range(1, 101)])
+    assert (tables.diff(dim=0) <= 0).all()
+
+
+@pytest.mark.parametrize("quality", [0, 101, -3, 10.5, "10", None])
+def test_the_table_of_a_wrong_quality_is_named(quality):
+    with pytest.raises(CourseError, match="no quality of JPEG; give a whole number from 1 to 100") as caught:
+        quantisation_table(quality)
+    assert f"quality={quality!r}" in str(caught.value)
+
+
+def test_the_waves_are_orthonormal_and_those_of_scipy():
+    waves, block = dct_matrix(), random_image(0, 8, 8).double()
+    assert torch.allclose(waves @ waves.T, torch.eye(8, dtype=torch.float64), atol=1e-12)
+    assert np.allclose(waves @ block @ waves.T, dctn(block.numpy(), norm="ortho"))
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 30), width=st.integers(1, 30), batch=st.sampled_from([(1,), (2, 1), (2, 3)]))
+def test_blocks_come_back_together(height, width, batch):
+    x = random_image(1, *batch, height, width)
+    blocks = to_blocks(x)
+    assert blocks.shape == (*batch, -(-height // 8), -(-width // 8), 8, 8) and blocks.dtype == torch.float64
+    assert torch.equal(from_blocks(blocks, height, width), x)
+    assert torch.equal(blocks[..., -1, -1, -1, -1], x[..., -1, -1].double())  # the edge is repeated
+
+
+def grey_of(photo):
+    return quantise(luma(photo)[:, 60:181, 20:171])  # 121 x 151: no multiples of 8
+
+
+@pytest.mark.parametrize("quality", [5, 10, 20, 40, 75, 90, 100])
+def test_pillow_makes_nearly_the_same_image(quality, photo):
+    x = grey_of(photo)
+    ours, pillow = quantise_blocks(x, quality), Jpeg(quality)(x)
+    off = 255 * (quantise(ours) - pillow).abs()
+    assert (off <= 2.5).float().mean() > 0.97  # the rest: blocks where a frequency lay halfway between two steps
+    assert psnr(ours, x) == pytest.approx(psnr(pillow, x), abs=0.1 if quality < 95 else 2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 30), width=st.integers(1, 30), quality=st.integers(1, 100), seed=st.integers(0, 99))
+def test_keeps_shape_and_range_and_is_pure_step_by_step(height, width, quality, seed):
+    x = random_image(seed, 2, 1, height, width)
+    before = x.clone()
+    y = quantise_blocks(x, quality)
+    assert y.shape == x.shape and y.dtype == torch.float32 and 0 <= y.min() and y.max() <= 1
+    assert torch.equal(x, before)
+    assert torch.equal(y, torch.stack([quantise_blocks(image, quality) for image in x]))
+
+
+def test_frequencies_become_multiples_of_the_table():
+    y = quantise_blocks(0.3 + 0.4 * random_image(0, 1, 16, 24), 30)  # far from black and white: nothing is clipped
+    waves = dct_matrix()
+    steps = waves @ (255 * to_blocks(y) - 128) @ waves.T / quantisation_table(30)
+    assert torch.allclose(steps, steps.round(), atol=1e-4)
+
+
+def test_a_second_time_changes_nothing():
+    y = quantise_blocks(0.3 + 0.4 * random_image(0, 1, 16, 24), 30)
+    assert torch.allclose(quantise_blocks(y, 30), y, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad, says", [(torch.zeros(3, 8, 8), "give Y alone"), (torch.full((1, 8, 8), 2.0), "outside")])
+def test_wrong_images_are_named_step_by_step(bad, says):
+    with pytest.raises(CourseError, match=says):
+        quantise_blocks(bad, 10)
+
+
+def test_classic5_step_by_step(standard_set):
+    clean = [image[:1] for image in standard_set("Classic5")]
+    for quality, decibels in ((10, 27.82), (20, 30.12), (40, 32.43)):
+        found = np.mean([psnr(quantise(quantise_blocks(image, quality)), image) for image in clean])
+        assert found == pytest.approx(decibels, abs=0.01)
+
+
+def test_the_size_of_a_file(photo):
+    sizes = [bits_per_pixel(photo, quality) for quality in (5, 10, 40, 90)]
+    assert sizes == sorted(sizes) and 0 < sizes[0] and sizes[-1] < 24
+    assert bits_per_pixel(photo, 90, "4:2:0") < bits_per_pixel(photo, 90, "4:4:4")
+    file = io.BytesIO()
+    Image.fromarray(to_array(photo[:1])[..., 0]).save(file, "JPEG", quality=40)
+    assert bits_per_pixel(photo[:1], 40) == 8 * len(file.getvalue()) / 40_000
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8), (1, 3, 8, 8)])
+def test_the_size_of_what_is_no_image_is_named(shape):
+    with pytest.raises(CourseError, match="takes one image"):
+        bits_per_pixel(torch.zeros(shape), 10)

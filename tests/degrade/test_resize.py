@@ -6,7 +6,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from course_utils.degrade import LowResolution, crop_to_multiple, enlarge, reduce
+from course_utils.degrade import LowResolution, bicubic, crop_to_multiple, enlarge, low_resolution_pair, reduce
 from course_utils.files import CourseError
 from course_utils.images import quantise, to_tensor
 from course_utils.metrics import luma, psnr
@@ -52,6 +52,41 @@ def test_equals_imresize_except_at_the_border(scale):
     large = imresize_2d(image, 20 * scale**2, 17 * scale**2)
     inner = (slice(None), slice(2 * scale, -2 * scale), slice(2 * scale, -2 * scale))
     assert np.abs(enlarge(image, scale).numpy() - large)[inner].max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [(20, 51), (7, 40), (60, 17), (13, 11)])
+def test_bicubic_equals_imresize_to_any_size(size):
+    image = random_image(9, 2, 30, 34)
+    made, expected = bicubic(image, size), imresize_2d(image, *size)
+    border = [3 * -(-new // old) for new, old in zip(size, (30, 34), strict=True)]
+    inner = (slice(None), slice(border[0], -border[0]), slice(border[1], -border[1]))
+    assert made.shape == (2, *size)
+    assert np.abs(made.numpy() - expected)[inner].max() < 1e-5
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    size=st.tuples(st.integers(2, 12), st.integers(2, 12)),  # see its docstring about a single column
+    batch=st.sampled_from([(), (1,), (3,)]),
+    channels=st.integers(1, 3),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 99),
+)
+def test_bicubic_keeps_what_stands_in_front_of_the_size(size, batch, channels, dtype, seed):
+    x = random_image(seed, *batch, channels, 8, 6).round().to(dtype)
+    before = x.clone()
+    y = bicubic(x, size)
+    assert y.shape == (*batch, channels, *size) and y.dtype == dtype
+    assert 0 <= y.min() and y.max() <= 1 and torch.equal(x, before)
+    planes = torch.stack([bicubic(plane[None], size) for plane in x.reshape(-1, 8, 6)])
+    assert torch.allclose(y.reshape(-1, 1, *size), planes, atol=1e-6)
+
+
+def test_bicubic_is_what_reduce_and_enlarge_do():
+    x = random_image(3, 3, 12, 18)
+    assert torch.equal(bicubic(x, (4, 6)), reduce(x, 3)) and torch.equal(bicubic(x, (24, 36)), enlarge(x, 2))
+    assert torch.allclose(bicubic(x, (12, 18)), x, atol=1e-6)
+    assert bicubic(x.clone().requires_grad_(), (4, 6)).requires_grad  # it may stand inside a network
 
 
 @settings(max_examples=30, deadline=None)
@@ -139,6 +174,32 @@ def test_nothing_is_left_of_a_tiny_image():
         crop_to_multiple(torch.rand(3, 10, 3), 4)
 
 
+@settings(max_examples=30, deadline=None)
+@given(scale=SCALES, height=st.integers(5, 30), width=st.integers(5, 30), batch=st.sampled_from([(), (2,)]))
+def test_a_pair_is_the_cropped_image_and_its_low_resolution(scale, height, width, batch):
+    x = random_image(scale, *batch, 3, height, width)
+    before = x.clone()
+    degraded, clean = low_resolution_pair(x, scale)
+    rows, columns = height // scale * scale, width // scale * scale
+    assert torch.equal(clean, x[..., :rows, :columns]) and torch.equal(x, before)
+    assert torch.equal(degraded, LowResolution(scale)(clean)) and degraded.shape == clean.shape
+
+
+def test_a_pair_loses_detail_and_keeps_what_is_smooth():
+    waves = [0.5 + 0.4 * torch.sin(torch.arange(60.0) * 2 * torch.pi / period) for period in (30, 2.2)]
+    lost = [(low_resolution_pair(wave.expand(1, 60, 60), 3)) for wave in waves]
+    smooth, fine = ((degraded - clean)[..., 9:-9, 9:-9].std() / clean.std() for degraded, clean in lost)
+    assert smooth < 0.02 and 0.9 < fine < 1.1
+
+
+@pytest.mark.parametrize("scale", [0, 2.0, None])
+def test_a_pair_needs_a_whole_scale_and_an_image_that_holds_it(scale):
+    with pytest.raises(CourseError, match=rf"scale={scale!r} is not a whole number"):
+        low_resolution_pair(torch.rand(1, 9, 9), scale)
+    with pytest.raises(CourseError, match="2x9 pixels has no 3x3"):
+        low_resolution_pair(torch.rand(1, 2, 9), 3)
+
+
 @pytest.mark.parametrize("scale", [0, -2, 0.5, 3.0, "3", None, True])
 def test_wrong_scales_are_named(scale):
     x = torch.rand(3, 12, 12)
@@ -147,7 +208,10 @@ def test_wrong_scales_are_named(scale):
             act(x, scale)
 
 
-@pytest.mark.parametrize("act", [reduce, enlarge, lambda image, scale: LowResolution(scale)(image)])
+@pytest.mark.parametrize(
+    "act",
+    [reduce, enlarge, lambda image, scale: LowResolution(scale)(image), lambda image, scale: bicubic(image, (4, 4))],
+)
 @pytest.mark.parametrize(
     "bad, says",
     [

@@ -21,8 +21,10 @@ ANSWERS += [(name, what, source) for name, answers in WRONG.items() for what, (s
 IMPORTS = """
 import numpy as np, torch
 from torch import nn
+from course_utils.colour import check_colour
 from course_utils.data.pairs import list_images
 from course_utils.files import CourseError
+from course_utils.images import check_image
 from course_utils.losses import residual_loss
 from course_utils.metrics import comparable
 """

@@ -1,0 +1,110 @@
+"""What exercises that ask for a network share: how to look at one that a student wrote, whatever its parts are called.
+
+For probes, within `undisturbed(rng)` and `torch.no_grad()`: count its parameters, fill them from a seed in the order in
+which its layers work, and ask what it then makes of an image: every right network answers alike. For claims: the
+sentences for a wrong number of parameters, an output of another shape and a forgotten `config`.
+"""
+
+import itertools
+import json
+
+import numpy as np
+
+from course_utils.exercises.probing import agrees, array, ask, number, trouble
+
+# --- For probes ---
+
+
+def ask_about_size(evidence, i, network):
+    """Ask for the numbers of a network that `network()` makes: its parameters, its config and its receptive radius.
+
+    They are noted as "parameters i", "config i" (a text, JSON with sorted keys: a tuple equals a list) and "radius i".
+    """
+    ask(evidence, f"parameters {i}", lambda: count_parameters(network()))
+    ask(evidence, f"config {i}", lambda: json.dumps(dict(network().config), sort_keys=True, default=str)[:300])
+    ask(evidence, f"radius {i}", lambda: number(network().receptive_radius))
+
+
+def count_parameters(network):
+    """How many numbers it learns."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def largest(output, beside):
+    """The largest size of a value, on top of a number that is known from this image alone: 0 is too easy to guess."""
+    values = array(output)
+    return float(beside) + float(np.abs(values).max()) if isinstance(values, np.ndarray) else values
+
+
+def layers_at_work(network, image):
+    """The layers without parts of their own, in the order in which a run of the network calls them."""
+    called = []
+    note = lambda layer, _: called.append(layer)
+    hooks = [m.register_forward_pre_hook(note) for m in network.modules() if not list(m.children())]
+    try:
+        network.eval()(image.clone())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called
+
+
+def names_of_layers(network, image):
+    """The layers at work as a text: "conv ReLU conv norm ReLU conv"; a function such as torch.relu is not seen."""
+    short = {"Conv2d": "conv", "BatchNorm2d": "norm", "PixelShuffle": "shuffle"}
+    names = [type(layer).__name__ for layer in layers_at_work(network, image)]
+    return " ".join(short.get(name, name) for name in names)[:300]
+
+
+def filled(network, image, seed):
+    """The network in evaluation mode, with parameters and statistics drawn from the seed in the order of the layers.
+
+    The order is that in which they work; so names, and the order of the lines in `__init__`, play no part.
+    """
+    import torch
+
+    rng, done = np.random.default_rng(seed), set()
+    for layer in [*layers_at_work(network, image), *network.modules()]:
+        tensors = itertools.chain(layer.named_parameters(recurse=False), layer.named_buffers(recurse=False))
+        for name, tensor in tensors:
+            if id(tensor) not in done and tensor.is_floating_point():
+                done.add(id(tensor))
+                tensor.copy_(torch.from_numpy(_draw(rng, name, tuple(tensor.shape))))
+    return network.eval()
+
+
+def _draw(rng, name, shape):
+    if name == "running_var":
+        return rng.uniform(2, 4, shape)
+    if len(shape) > 1:
+        return rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+    return rng.uniform(0.5, 1.5, shape) if name == "weight" else 0.3 * rng.standard_normal(shape)
+
+
+# --- For claims ---
+
+
+def wrong_count(found, wanted, call, causes, default):
+    """The sentence for a number of parameters that is not the expected one; causes: {found - wanted: cause}."""
+    strange = trouble(found, call, "a network")
+    if strange or agrees(found, wanted, rtol=0, atol=0):
+        return strange
+    if found == 0:
+        return f"0 parameters, expected {wanted:,}: layers in a plain list are not found; put them into nn.Sequential"
+    return f"{call} has {found:,} parameters, expected {wanted:,}: {causes.get(found - wanted, default)}"
+
+
+def missing_setting(evidence, i):
+    """The sentence where `config i` or `radius i` was not there to be asked for, or None."""
+    for name, key in (("config", f"config {i}"), ("receptive_radius", f"radius {i}")):
+        found = evidence.get(key)
+        if found is None or (isinstance(found, str) and found.startswith("AttributeError") and name in found):
+            return f"the network has no attribute `{name}`, which checkpoints and tiling ask for: keep its line"
+    return None
+
+
+def wrong_config(evidence, expected, i, arguments="the four arguments"):
+    """The sentence for a `config i` that does not tell the arguments, or None."""
+    if evidence.get(f"config {i}") == expected[f"config {i}"]:
+        return None
+    return f"config is {evidence[f'config {i}'][:80]}, expected {arguments}, {expected[f'config {i}'][:80]}"
