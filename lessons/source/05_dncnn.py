@@ -1,4 +1,4 @@
-# minutes: test=0.2 cpu=2
+# minutes: test=0.2 cpu=1.5
 # %% [markdown] lang="en"
 # # DnCNN: predict what the scan added
 #
@@ -19,7 +19,7 @@
 # | 8 | Did it work, and on which scanner? | |
 #
 # **At the end** you have trained a network that restores scanned pages which it has never seen, and you have watched
-# ten mistakes happen, most of which really stood in somebody's code. **Time:** two minutes of computing on two CPU
+# ten mistakes happen, most of which really stood in somebody's code. **Time:** under two minutes of computing on two CPU
 # cores, and an hour of yours.
 #
 # Where a cell says `raise NotImplementedError`, it is your turn. The cell after it checks what you wrote, and goes on
