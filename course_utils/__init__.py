@@ -20,6 +20,7 @@ _EXPORTS = {
     "fit": "course_utils.training",
     "compare": "course_utils.viewer",
     "CompareWidget": "course_utils.viewer",
+    "Picture": "course_utils.viewer",
     "show_batch": "course_utils.viewer",
     "plot_history": "course_utils.viewer",
     "plot_metrics": "course_utils.viewer",
