@@ -8,11 +8,11 @@ from pathlib import Path
 
 from course_utils.files import CourseError, atomic
 
-SCANNERS = {"test": "known", "unseen": "unseen"}  # folder of pages -> what the board calls their scanner
+SCANNERS = {"test": "known", "unseen": "unseen"}  # folder of pages -> what the board calls their scanners
 SCAN = "the scan as it is"
 HEAD = (
     "method",
-    "PSNR, known scanner",
+    "PSNR, known scanners",
     "gain",
     "PSNR, unseen scanner",
     "SSIM",
@@ -91,7 +91,7 @@ class Board:
         return result
 
     def gain(self, result):
-        """The decibels of a result over the scan as it is, on the known scanner."""
+        """The decibels of a result over the scan as it is, on the known scanners."""
         scan = next(each for each in self.results if each["method"] == SCAN)
         return result["known"]["psnr"] - scan["known"]["psnr"]
 
@@ -140,7 +140,7 @@ class Board:
             first = f'<th scope="row" style="{NAME}{weight}">{escape(method)}</th>'
             lines.append(f"<tr>{first}{''.join(f'<td style={FIGURE!r}>{text}</td>' for text in cells)}</tr>")
         heads = [f'<th scope="col" style="{FIGURE if i else NAME}">{escape(head)}</th>' for i, head in enumerate(HEAD)]
-        caption = "PSNR in dB, the gain over the scan beside it; SSIM and mean Y (in grey levels) on the known scanner"
+        caption = "PSNR in dB, the gain over the scan beside it; SSIM and mean Y (in grey levels) on the known scanners"
         return (
             '<div style="overflow-x:auto" tabindex="0" role="group" aria-label="Results board">'
             f'<table style="border-collapse:collapse"><caption style="{NAME};caption-side:bottom">{caption}</caption>'

@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from course_utils.colour import rgb_to_ycbcr, ycbcr_to_rgb
+from course_utils.exercises import find
 from course_utils.files import CourseError
+from course_utils.grading.judge import generator
 from course_utils.images import quantise
 from course_utils.metrics import evaluate, luma, mean_luma_error, mean_similarity, psnr, similarity, ssim, window_mean
 
@@ -271,3 +274,74 @@ def test_set5_bicubic(scale, expected, standard_set):
         small = bicubic(y, (height // scale, width // scale))
         results.append(psnr(bicubic(small, (height, width)), y, border=scale))
     assert np.mean(results) == pytest.approx(expected, abs=0.015)
+
+
+# What the check says of these exercises in its later sentences: each about its own cause
+
+
+def sentences(name, answer, seed):
+    """The sentences of the claims that do not hold, hidden ones too, by the text of the claim."""
+    exercise = find(name)
+    evidence, expected = (exercise.probe(each, generator(name, seed)) for each in (answer, exercise.load_reference()))
+    claims = [claim for claim in exercise.claims if not claim.holds(evidence, expected)]
+    return {claim.text: claim.otherwise(evidence, expected) for claim in claims}
+
+
+SWAPPED = [0, 2, 1]
+ON_IMAGES = {
+    "blue first": ("rgb_to_ycbcr", lambda rgb, full_range=False: rgb_to_ycbcr(rgb.flip(-3), full_range)),
+    "Cr first": ("rgb_to_ycbcr", lambda rgb, full_range=False: rgb_to_ycbcr(rgb, full_range)[..., SWAPPED, :, :]),
+    "always full": ("rgb_to_ycbcr", lambda rgb, full_range=False: rgb_to_ycbcr(rgb, True)),
+    "blue first, back": ("ycbcr_to_rgb", lambda ycbcr, full_range=False: ycbcr_to_rgb(ycbcr, full_range).flip(-3)),
+    "always full, back": ("ycbcr_to_rgb", lambda ycbcr, full_range=False: ycbcr_to_rgb(ycbcr, True)),
+    "nothing known, back": ("ycbcr_to_rgb", lambda ycbcr, full_range=False: ycbcr_to_rgb(ycbcr, full_range) ** 2),
+    "bilinear": (
+        "bicubic",
+        lambda image, size: F.interpolate(image.reshape(-1, *image.shape[-3:]), size, mode="bilinear").reshape(
+            *image.shape[:-2], *size
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", ON_IMAGES)
+@pytest.mark.parametrize("seed", range(5))
+def test_where_an_image_is_not_right_the_check_gives_no_advice_on_batches(mistake, seed):
+    said = sentences(*ON_IMAGES[mistake], seed)
+    batch = next(said[text] for text in said if "batch" in text)
+    assert batch.endswith("a single image is not right yet, see above")
+    assert all(word not in sentence for sentence in said.values() for word in ("count the axes", "fixed number"))
+    clipped = said.get("what is no colour is clipped to [0, 1]", "")
+    assert "at the very end" not in clipped and "clip the result" not in clipped
+
+
+def rooted(x, y, lowest):
+    """`similarity`, with the roots of the variances; below `lowest` they are clipped."""
+    mean_x, mean_y = window_mean(x), window_mean(y)
+    variances = [window_mean(z * z) - mean**2 for z, mean in ((x, mean_x), (y, mean_y))]
+    spreads = sum(variance.clamp(min=lowest) ** 0.5 for variance in variances)
+    covariance = window_mean(x * y) - mean_x * mean_y
+    light = (2 * mean_x * mean_y + 1e-4) / (mean_x**2 + mean_y**2 + 1e-4)
+    return light * (2 * covariance + 9e-4) / (spreads + 9e-4)
+
+
+@pytest.mark.parametrize("lowest", [0, 1e-17, -1])
+@pytest.mark.parametrize("seed", range(5))
+def test_roots_of_the_variances_of_flat_images_are_named_and_the_numbers_differ(lowest, seed):
+    said = sentences("similarity", lambda x, y: rooted(x, y, lowest), seed)
+    for sentence in said.values():
+        assert "root" in sentence and "alone" not in sentence
+        if "expected" in sentence:
+            found, wanted = sentence.split(" gave ")[1].split(": ")[0].split(", expected ")
+            assert found != wanted
+    assert len(said) >= 3
+
+
+def test_each_claim_knows_of_grey_images_compared_pixel_by_pixel():
+    def by_pixels(restored, clean):
+        y = [[image if len(image) == 1 else luma(image) for image in images] for images in (restored, clean)]
+        errors = [(r - c).abs().mean().item() for r, c in zip(*y, strict=True)]
+        return 255 * sum(errors) / len(errors)
+
+    said = sentences("mean_luma_error", by_pixels, 0)
+    assert ["one by one" in sentence for sentence in said.values()] == [True, True, True, False]

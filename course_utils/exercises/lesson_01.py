@@ -1,5 +1,7 @@
 """What lesson 1 asks: YCbCr and back, a fair bicubic, the SSIM of each window, and the competition's metric."""
 
+import re
+
 import numpy as np
 
 from course_utils.exercises import Exercise
@@ -7,6 +9,7 @@ from course_utils.exercises.probing import agrees, array, ask, claim, described,
 
 WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue in Y
 IMAGE = "a tensor of the same shape"
+NOT_YET = "a single image is not right yet, see above"
 
 
 # --- What the claims of this lesson share ---
@@ -31,6 +34,19 @@ def worst(found, wanted):
     """The index of the value that is furthest from the expected one; NaN is furthest of all."""
     distance = np.abs(np.asarray(found, np.float64) - wanted)
     return np.unravel_index(np.argmax(np.where(np.isfinite(distance), distance, np.inf)), wanted.shape)
+
+
+def told(found, wanted, digits):
+    """Both numbers as a text, with at least so many digits, and with as many as it takes to tell them apart."""
+    while digits < 12 and f"{found:.{digits}f}" == f"{wanted:.{digits}f}":
+        digits += 1
+    return f"{found:.{digits}f}, expected {wanted:.{digits}f}"
+
+
+def cause_of(found, wanted, causes, default):
+    """The likely one of the causes; none that gives what is expected, for it cannot be told from no mistake here."""
+    apart = [(value, words) for value, words in causes if not agrees(value, wanted, rtol=1e-4, atol=1e-4)]
+    return likely(found, apart, default)
 
 
 # --- rgb_to_ycbcr ---
@@ -72,8 +88,8 @@ def _plane_problem(found, wanted, rgb, plane, causes, default):
     row, column = worst(found[plane], wanted[plane])
     colour = ", ".join(f"{value:.2f}" for value in rgb[:, row, column])
     right = wanted[plane, row, column]
-    values = f"{found[plane, row, column]:.3f}, expected {right:.3f} ({255 * right:.1f} / 255)"
-    cause = likely(found[plane], [(image[plane], words) for image, words in causes], default)
+    values = f"{told(found[plane, row, column], right, 3)} ({255 * right:.1f} / 255)"
+    cause = cause_of(found[plane], wanted[plane], [(image[plane], words) for image, words in causes], default)
     return f"{('Y', 'Cb', 'Cr')[plane]} of (R, G, B) = ({colour}) is {values}: {cause}"
 
 
@@ -92,33 +108,54 @@ def studio_problem(planes):
     return problem
 
 
+def _shared_mistakes(rgb, full):
+    """The mistakes that can be made in both ranges: (the image, words)."""
+    right, wrong = ycbcr_of(rgb, full), lambda **change: ycbcr_of(rgb, full, **change)
+    return [
+        (right[[0, 2, 1]], "are Cb and Cr swapped? (OpenCV's order is Y, Cr, Cb)"),
+        (ycbcr_of(rgb[::-1], full), "are red and blue swapped?"),
+        (wrong(weights=(1 / 3, 1 / 3, 1 / 3)), "is that the plain mean of the three? The eye weighs them"),
+        (wrong(weights=(0.2126, 0.7152, 0.0722)), "those are the weights of BT.709 (high definition), not BT.601"),
+        (wrong(centre=0), "is the 128 missing? Without colour, Cb and Cr are 128 / 255"),
+        (wrong(centre=127.5), f"is the centre 0.5? It is 128 / 255{' here too' if full else ''}"),
+        (wrong(halves=(1.402, 1.772)), "are 1.772 and 1.402 swapped? Cb = (B - y) / 1.772"),
+        (wrong(halves=(1, 1)), "is the division by 1.772 and 1.402 missing?"),
+        (wrong(halves=(-1.772, -1.402)), "is the sign turned? Cb is blue minus y, Cr red minus y"),
+    ]
+
+
 def _studio_mistakes(rgb):
-    right, studio_y = ycbcr_of(rgb), ycbcr_of(rgb)[0]
+    studio_y = ycbcr_of(rgb)[0]
     red, _, blue = rgb.astype(np.float64)
     late = np.stack(
         [studio_y, (128 + 224 * (blue - studio_y) / 1.772) / 255, (128 + 224 * (red - studio_y) / 1.402) / 255]
     )
     return [
-        (255 * right, "is the division by 255 missing? Images here lie in [0, 1]"),
-        (right[[0, 2, 1]], "are Cb and Cr swapped? (OpenCV's order is Y, Cr, Cb)"),
-        (ycbcr_of(rgb[::-1]), "are red and blue swapped?"),
+        (255 * ycbcr_of(rgb), "is the division by 255 missing? Images here lie in [0, 1]"),
+        *_shared_mistakes(rgb, full=False),
         (ycbcr_of(rgb, full=True), "that is full range; without full_range it is 16 + 219 y and 128 + 224 c"),
         (ycbcr_of(rgb, lift=0), "is the 16 missing? Black is 16 / 255 in studio range"),
         (ycbcr_of(rgb, y_scale=255), "is y scaled by 255? From 16 to 235 there are 219 levels"),
         (ycbcr_of(rgb, y_scale=224), "is y scaled by 224? That is for Cb and Cr; y takes 219"),
-        (ycbcr_of(rgb, weights=(1 / 3, 1 / 3, 1 / 3)), "is that the plain mean of the three? The eye weighs them"),
-        (
-            ycbcr_of(rgb, weights=(0.2126, 0.7152, 0.0722)),
-            "those are the weights of BT.709 (high definition), not BT.601",
-        ),
-        (ycbcr_of(rgb, centre=0), "is the 128 missing? Without colour, Cb and Cr are 128 / 255"),
-        (ycbcr_of(rgb, centre=127.5), "is the centre 0.5? It is 128 / 255"),
         (ycbcr_of(rgb, c_scale=219), "is it scaled by 219? That is for Y; Cb and Cr take 224"),
-        (ycbcr_of(rgb, halves=(1.402, 1.772)), "are 1.772 and 1.402 swapped? Cb = (B - y) / 1.772"),
-        (ycbcr_of(rgb, halves=(1, 1)), "is the division by 1.772 and 1.402 missing?"),
-        (ycbcr_of(rgb, halves=(-1.772, -1.402)), "is the sign turned? Cb is blue minus y, Cr red minus y"),
         (late, "is y already 16 + 219 y when it is subtracted? Take cb and cr first"),
     ]
+
+
+def _full_mistakes(rgb):
+    """Each of them as it is, and clipped."""
+    right, studio, lifted = ycbcr_of(rgb, full=True), ycbcr_of(rgb), np.array([16, 0, 0]).reshape(3, 1, 1) / 255
+    missing = "is a division by 255 missing? Y = y, Cb = 128 / 255 + cb, Cr = 128 / 255 + cr"
+    causes = [
+        *_shared_mistakes(rgb, full=True),
+        (255 * right, missing),
+        (255 * np.clip(right, 0, 1), missing),
+        (np.stack([right[0], *(right[1:] + 128 - 128 / 255)]), missing),
+        (np.stack([right[0], *studio[1:]]), "are Cb and Cr scaled by 224? In full range by 255"),
+        (studio, "that is studio range; is `full_range` looked at?"),
+        (right + lifted, "is 16 added to Y? Full range begins at 0"),
+    ]
+    return causes + [(np.clip(image, 0, 1), words) for image, words in causes]
 
 
 def full_problem(evidence, expected):
@@ -130,35 +167,32 @@ def full_problem(evidence, expected):
     if beyond(right) and agrees(found, right, rtol=0, atol=1e-4):
         largest = f"the largest value is {found.max():.4f}, expected 1"
         return f"{largest}: pure blue and pure red pass 1 by half a grey level in full range; clip with .clamp(0, 1)"
-    causes = [
-        (np.clip(ycbcr_of(rgb), 0, 1), "that is studio range; is `full_range` looked at?"),
-        (np.clip(ycbcr_of(rgb, full=True, centre=127.5), 0, 1), "is the centre 0.5? It is 128 / 255 here too"),
-        (np.clip(ycbcr_of(rgb, full=True, centre=0), 0, 1), "is the 128 / 255 missing?"),
-        (right[[0, 2, 1]], "are Cb and Cr swapped?"),
-        (255 * right, "is the division by 255 missing?"),
-        (255 * np.clip(right, 0, 1), "is the division by 255 missing?"),
-        (right + np.array([16, 0, 0]).reshape(3, 1, 1) / 255, "is 16 added to Y? Full range begins at 0"),
-        (np.clip(ycbcr_of(rgb, c_scale=224), 0, 1), "are Cb and Cr scaled by 224? In full range by 255"),
-    ]
+    causes = _full_mistakes(rgb)
     default = "in full range Y = y, Cb = 128/255 + cb, Cr = 128/255 + cr, clipped to [0, 1]"
     sentences = [_plane_problem(found, wanted, rgb, plane, causes, default) for plane in range(3)]
     return next((f"full range: {sentence}" for sentence in sentences if sentence), None)
 
 
-def _same_problem(name, call, advice, kind=IMAGE):
-    """The claim that an array is the expected one, for what other claims have looked at already."""
+def _same_problem(name, call, advice, alone, single):
+    """The claim that an array is the expected one, for what other claims have looked at already.
+
+    alone, single: the question and the claim of one image. The advice is about what is different here: it is given
+    where one image is right, or where only here something was raised or the shape is wrong.
+    """
 
     def problem(evidence, expected):
         found, wanted = evidence.get(name), expected[name]
         if agrees(found, wanted, rtol=0, atol=1e-4):
             return None
+        right, one = single(evidence, expected) is None, evidence.get(alone)
         if isinstance(found, str) and not found.startswith("returned"):
-            return f"{call} raised {found[:80]}: {advice}"
-        strange = shape_trouble(found, wanted, call, advice, kind)
+            return f"{call} raised {found[:80]}: {NOT_YET if isinstance(one, str) and not right else advice}"
+        strange = shape_trouble(found, wanted, call, advice if np.shape(one) == expected[alone].shape else NOT_YET)
         if strange:
             return strange
         place = worst(found, wanted)
-        return f"{call}: {found[place]:.4f} at {tuple(map(int, place))}, expected {wanted[place]:.4f}: {advice}"
+        values = told(found[place], wanted[place], 4)
+        return f"{call}, at {tuple(map(int, place))}: {values}: {advice if right else NOT_YET}"
 
     return problem
 
@@ -181,12 +215,17 @@ RGB_TO_YCBCR = Exercise(
         claim("Y of studio range is 16 + 219 y, over 255", studio_problem([0]), points=2),
         claim("Cb and Cr of studio range are 128 + 224 c, over 255", studio_problem([1, 2]), points=2),
         claim("full range uses all of 0 to 255, and is clipped", full_problem),
-        claim("a batch is converted like its images", _same_problem("batch", "rgb_to_ycbcr of a batch", BATCH_AXIS)),
+        claim(
+            "a batch is converted like its images",
+            _same_problem("batch", "rgb_to_ycbcr of a batch", BATCH_AXIS, "studio", studio_problem([0, 1, 2])),
+        ),
         claim(
             "the same holds for images of another size",
             _both(
-                _same_problem("other studio", "rgb_to_ycbcr of three wide images", FIXED),
-                _same_problem("other full", "rgb_to_ycbcr of a wide image, full range", FIXED),
+                _same_problem(
+                    "other studio", "rgb_to_ycbcr of three wide images", FIXED, "studio", studio_problem([0, 1, 2])
+                ),
+                _same_problem("other full", "rgb_to_ycbcr of a wide image, full range", FIXED, "full", full_problem),
             ),
             hidden=True,
         ),
@@ -248,8 +287,8 @@ def back_problem(name):
         channel, row, column = worst(found, wanted)
         before = ", ".join(f"{value:.3f}" for value in ycbcr[:, row, column])
         default = "undo the scaling, then red = y + 1.402 cr, blue = y + 1.772 cb, and green from y = 0.299 R + ..."
-        values = f"{found[channel, row, column]:.3f}, expected {wanted[channel, row, column]:.3f}"
-        cause = likely(found, _back_mistakes(ycbcr, name == "full"), default)
+        values = told(found[channel, row, column], wanted[channel, row, column], 3)
+        cause = cause_of(found, wanted, _back_mistakes(ycbcr, name == "full"), default)
         colour = ("red", "green", "blue")[channel]
         return f"{name} range: {colour} of (Y, Cb, Cr) = ({before}) is {values}: {cause}"
 
@@ -282,12 +321,15 @@ def beyond_problem(evidence, expected):
         return strange
     if agrees(found, wanted, rtol=0, atol=1e-4):
         return None
-    if agrees(np.clip(found, 0, 1), wanted, rtol=0, atol=1e-4):
+    right = back_problem("studio")(evidence, expected) is None
+    if agrees(np.clip(found, 0, 1), wanted, rtol=0, atol=1e-4) or (right and beyond(found)):
         span = f"values from {found.min():.2f} to {found.max():.2f} came, expected 0 to 1"
         return f"{span}: not every (Y, Cb, Cr) is a colour; clip the result with .clamp(0, 1)"
     place = worst(found, wanted)
-    cause = "clip red, green and blue at the very end: green needs the red and blue that are not clipped yet"
-    return f"a (Y, Cb, Cr) that is no colour gave {found[place]:.3f}, expected {wanted[place]:.3f}: {cause}"
+    early = "clip red, green and blue at the very end: green needs the red and blue that are not clipped yet"
+    default = early if right else "what is a colour is not right yet, see above"
+    cause = cause_of(found, wanted, _back_mistakes(expected["beyond in"], full=False), default)
+    return f"a (Y, Cb, Cr) that is no colour gave {told(found[place], wanted[place], 3)}: {cause}"
 
 
 YCBCR_TO_RGB = Exercise(
@@ -300,12 +342,17 @@ YCBCR_TO_RGB = Exercise(
         claim("studio range comes back to its red, green and blue", back_problem("studio"), points=2),
         claim("full range does too", back_problem("full"), points=2),
         claim("what is no colour is clipped to [0, 1]", beyond_problem),
-        claim("a batch is converted like its images", _same_problem("batch", "ycbcr_to_rgb of a batch", BATCH_AXIS)),
+        claim(
+            "a batch is converted like its images",
+            _same_problem("batch", "ycbcr_to_rgb of a batch", BATCH_AXIS, "studio", back_problem("studio")),
+        ),
         claim(
             "the same holds for images of another size",
             _both(
-                _same_problem("others", "ycbcr_to_rgb of three wide images", FIXED),
-                _same_problem("others full", "ycbcr_to_rgb of three wide images, full range", FIXED),
+                _same_problem("others", "ycbcr_to_rgb of three wide images", FIXED, "studio", back_problem("studio")),
+                _same_problem(
+                    "others full", "ycbcr_to_rgb of wide images, full range", FIXED, "full", back_problem("full")
+                ),
             ),
             hidden=True,
         ),
@@ -323,7 +370,7 @@ YCBCR_TO_RGB = Exercise(
 
 
 def probe_bicubic(answer, rng):
-    """Ask for a small and a large size, for an image of black and white, for a batch and for grey images."""
+    """Ask for a small and a large size, for an image of black and white, for batches and for grey images."""
     import torch
 
     images = {
@@ -331,9 +378,11 @@ def probe_bicubic(answer, rng):
         "large": (3, 6, 5),
         "edges": (1, 7, 6),
         "batch": (2, 3, 8, 12),
+        "batch of one": (1, 3, 8, 12),
         "others": (1, 15, 9),
     }
-    sizes = {"small": (4, 5), "large": (18, 10), "edges": (14, 18), "batch": (4, 6), "others": (6, 12)}
+    sizes = {"small": (4, 5), "large": (18, 10), "edges": (14, 18), "batch": (4, 6), "batch of one": (4, 6)}
+    sizes |= {"others": (6, 12)}
     # From 0.3 to 0.7 nothing needs to be clipped.
     evidence = {f"{name} in": rng.uniform(0.3, 0.7, shape).astype(np.float32) for name, shape in images.items()}
     evidence["edges in"] = evidence["edges in"].round()  # 0 and 1: a cubic overshoots them
@@ -355,6 +404,8 @@ def resized(image, size, clip=True, **options):
 
 def _resize_mistakes(image, size):
     plain = {"mode": "bicubic", "align_corners": False}
+    area, nearest = (resized(image, size, mode=mode) for mode in ("area", "nearest"))
+    repeated = "each pixel is only repeated" if agrees(area, nearest) else ""  # to enlarge, they are the same
     return [
         (resized(image, size, **plain), "antialias=True is missing (OpenCV's cubic has nothing of the kind)"),
         (
@@ -367,8 +418,8 @@ def _resize_mistakes(image, size):
         ),
         (resized(image, size, mode="bilinear", antialias=True), 'that is bilinear; the mode is "bicubic"'),
         (resized(image, size, mode="bilinear"), 'that is bilinear and without antialiasing; the mode is "bicubic"'),
-        (resized(image, size, mode="area"), 'that is the mean of each area; the mode is "bicubic"'),
-        (resized(image, size, mode="nearest"), 'that is the nearest pixel, the default; the mode is "bicubic"'),
+        (area, f'{repeated or "that is the mean of each area"}; the mode is "bicubic"'),
+        (nearest, f'{repeated or "that is the nearest pixel, the default"}; the mode is "bicubic"'),
     ]
 
 
@@ -388,8 +439,8 @@ def _resize_problem(name, what):
             return None
         place = worst(found, wanted)
         default = 'is it F.interpolate with mode="bicubic", antialias=True, align_corners=False?'
-        cause = likely(found, _resize_mistakes(image, (height, width)), default)
-        return f"{call}: a pixel is {found[place]:.3f}, expected {wanted[place]:.3f}: {cause}"
+        cause = cause_of(found, wanted, _resize_mistakes(image, (height, width)), default)
+        return f"{call}: a pixel is {told(found[place], wanted[place], 3)}: {cause}"
 
     return problem
 
@@ -412,6 +463,9 @@ def clip_problem(evidence, expected):
     return _resize_problem("edges", "from")(evidence, expected)
 
 
+BATCH_FORM = "the axes in front stay as they were: (N, C, height, width)"
+ONE_FORM = "squeeze(0) takes the axis of a batch of one away too; reshape to the axes that `image` had"
+
 BICUBIC = Exercise(
     name="bicubic",
     lesson="01_pixels_and_metrics",
@@ -424,7 +478,12 @@ BICUBIC = Exercise(
         claim("the result lies in [0, 1]", clip_problem),
         claim(
             "a batch stays a batch",
-            _same_problem("batch", "bicubic of a batch", "the axes in front stay as they were: (N, C, height, width)"),
+            _both(
+                _same_problem("batch", "bicubic of a batch", BATCH_FORM, "small", _resize_problem("small", "from")),
+                _same_problem(
+                    "batch of one", "bicubic of a batch of one", ONE_FORM, "small", _resize_problem("small", "from")
+                ),
+            ),
         ),
         claim(
             "the same holds for a grey image, one way up and one way down",
@@ -448,7 +507,7 @@ WINDOWS = "one number for each window, (N, C, H - 10, W - 10)"
 
 
 def probe_similarity(answer, rng):
-    """Ask for pairs of images that are equal or not, for flat ones (dark ones among them), and for noisy ones."""
+    """Ask for pairs of images, equal or not, for flat ones (dark ones too), and for noise, alike or opposite."""
     import torch
 
     pairs = rng.uniform(0.1, 0.9, (2, PAIRS, 1, 13, 12))
@@ -456,8 +515,9 @@ def probe_similarity(answer, rng):
     pairs[1, equal] = pairs[0, equal]
     flat = np.concatenate([rng.uniform(0.1, 0.9, (2, 3)), rng.uniform(0, 0.03, (2, 4)), np.zeros((2, 1))], axis=1)
     flat = flat.reshape(2, 8, 1, 1, 1) * np.ones((11, 11))
-    noisy = rng.uniform(0.3, 0.5, (2, 2, 3, 1, 1)) + 0.1 * rng.standard_normal((2, 2, 3, 14, 13))
-    noisy[1] = 0.3 * noisy[1] + 0.7 * noisy[0]
+    noise, signs = 0.1 * rng.standard_normal((2, 2, 3, 14, 13)), rng.permutation([1, 1, 1, -1, -1, -1])
+    noise[1] = 0.3 * noise[1] + 0.7 * signs.reshape(2, 3, 1, 1) * noise[0]  # alike in half of them, opposite in half
+    noisy = rng.uniform(0.3, 0.5, (2, 2, 3, 1, 1)) + noise
     others = rng.uniform(0, 1, (2, 3, 1, 12, 17)) ** 2
     evidence = {"pairs in": pairs, "flat in": flat, "noisy in": noisy, "others in": others, "equal": equal.astype(int)}
     with undisturbed(rng):
@@ -494,6 +554,7 @@ def similarity_of(pair, c1=0.01**2, c2=0.03**2, means=2, pattern=2, centred=(1, 
 
 def _similarity_mistakes(pair):
     with np.errstate(all="ignore"):
+        right = similarity_of(pair)
         return [
             (similarity_of(pair, 0.01, 0.03), "are c1 and c2 squared? They are 0.01² and 0.03²"),
             (
@@ -514,6 +575,8 @@ def _similarity_mistakes(pair):
                 similarity_of(pair, variances=lambda a, b: np.sqrt(np.maximum(a, 0)) + np.sqrt(np.maximum(b, 0))),
                 "are roots taken of the variances? They go in as they are",
             ),
+            (np.abs(right), "is an absolute value taken? Where the patterns are opposite, SSIM is below 0"),
+            (np.maximum(right, 0), "is it clipped at 0? Where the patterns are opposite, SSIM is below 0"),
         ]
 
 
@@ -531,10 +594,11 @@ def equal_problem(evidence, expected):
     equal, mistakes = expected["equal"] == 1, _similarity_mistakes(expected["pairs in"])
     if not agrees(found[equal], wanted[equal]):
         value = found[equal].ravel()[np.argmax(np.abs(found[equal] - 1))]
-        cause = likely(found[equal], [(image[equal], words) for image, words in mistakes], "x and y are the same there")
-        return f"a window of two equal images gave {value:.4f}, expected 1: {cause}"
+        causes = [(image[equal], words) for image, words in mistakes]
+        cause = cause_of(found[equal], wanted[equal], causes, "x and y are the same there")
+        return f"a window of two equal images gave {told(value, 1, 4)}: {cause}"
     if not (np.isfinite(found).all() and (found[~equal] < 0.99).all()):
-        cause = likely(found, mistakes, "are both images looked at?")
+        cause = cause_of(found, wanted, mistakes, "are both images looked at?")
         return f"a window of two different images gave {found[~equal].max():.4f}, expected less than 1: {cause}"
     return None
 
@@ -548,14 +612,25 @@ def _map_problem(name, what):
         if agrees(found, wanted, rtol=0, atol=1e-5):
             return None
         if not np.isfinite(found).all():
-            value = found[~np.isfinite(found)][0]
-            return f"similarity of {what} is {value} somewhere: 0 / 0 in black windows? c1 and c2 keep it away"
+            return f"similarity of {what} is {_not_finite(found, pair)}"
         place = worst(found, wanted)
         default = "SSIM = (2 mx my + c1)(2 cov + c2) / ((mx² + my² + c1)(vx + vy + c2))"
-        cause = likely(found, _similarity_mistakes(pair), default)
-        return f"a window of {what} gave {found[place]:.4f}, expected {wanted[place]:.4f}: {cause}"
+        if name == "flat" and np.abs(found - wanted).max() < 1e-3:
+            default = "the variances are 0 there, up to rounding; is a root taken of them? They go in as they are"
+        cause = cause_of(found, wanted, _similarity_mistakes(pair), default)
+        return f"a window of {what} gave {told(found[place], wanted[place], 4)}: {cause}"
 
     return problem
+
+
+def _not_finite(found, pair):
+    """What came that is no number, and why."""
+    value = found[~np.isfinite(found)][0]
+    black = ~pair.any(axis=(0, 3, 4))  # (N, C)
+    if not np.isfinite(found[black]).all():
+        return f"{value} somewhere: 0 / 0 in black windows? c1 and c2 keep it away"
+    below = "rounding can put a variance of 0 below 0, and a covariance may be negative"
+    return f"{value} somewhere: is a root taken? There is none in SSIM; {below}"
 
 
 SIMILARITY = Exercise(
@@ -572,7 +647,7 @@ SIMILARITY = Exercise(
     ),
     hints=(
         "Five maps are needed: the means of x and of y, their variances and their covariance. All come from "
-        "window_mean, and two of them need x * x, y * y or x * y inside.",
+        "window_mean, and three of them need x * x, y * y or x * y inside.",
         "The variance of x in each window is window_mean(x * x) - window_mean(x) ** 2; the covariance is "
         "window_mean(x * y) - mean_x * mean_y. c1 = 0.01 ** 2 and c2 = 0.03 ** 2.",
         "return (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / (... * ...), with "
@@ -583,6 +658,8 @@ SIMILARITY = Exercise(
 # --- mean_luma_error ---
 
 SHAPES = ((3, 5, 6), (3, 4, 9), (3, 9, 3))
+PIXELS = "are the pixels compared one by one? First the mean of each image, then the difference"
+CANCEL = "too light and too dark cancel: take the absolute value of each image, then the mean"
 
 
 def probe_mean_luma_error(answer, rng):
@@ -619,8 +696,26 @@ def _studio_y(rgb):
 def _luma_sentence(what, found, wanted, causes, default):
     if agrees(found, wanted, rtol=1e-4, atol=1e-4):
         return None
-    strange = trouble(found, f"mean_luma_error of {what}", "one number")
-    return strange or f"{what}: {found:.4g} grey levels, expected {wanted:.4g}: {likely(found, causes, default)}"
+    call = f"mean_luma_error of {what}"
+    strange = _list_trouble(found, call) or trouble(found, call, "one number")
+    if strange:
+        return strange
+    return f"{what}: {told(found, wanted, 3)} grey levels: {cause_of(found, wanted, causes, default)}"
+
+
+def _list_trouble(found, call):
+    """The sentence where something was done to a list that only its images or numbers can take, or None."""
+    error, colon, about = found.partition(": ") if isinstance(found, str) else ("", "", "")
+    raised, loop = f"{call} raised {error}", "`for restored, clean in pairs_of(restored_images, clean_images):`"
+    if not colon or found.startswith("returned"):
+        return None
+    if "to unpack (expected 2" in about:
+        return f"{raised}: a list holds images, not pairs; {loop} pairs them"
+    if "'list' object has no attribute 'mean'" in about:
+        pairs = "pairs_of(restored_images, clean_images)"
+        return f"{raised}: a list has no mean. {pairs} gives the images of a list; numbers have sum(...) / len(...)"
+    whole = next((kind for kind in ("list", "tuple") if kind in re.findall(r"[a-z]+", about)), None)
+    return f"{raised}: a {whole} was taken for an image; {loop} gives the images" if whole else None
 
 
 def one_image_problem(evidence, expected):
@@ -642,7 +737,7 @@ def _one_image_problem(evidence, expected, i):
             np.abs(rgb_error).mean(),
             "is that the mean of all differences of R, G and B? It is of one number, the mean Y",
         ),
-        (np.abs(error).mean(), "are the pixels compared one by one? First the mean of each image, then the difference"),
+        (np.abs(error).mean(), PIXELS),
         (error.mean() ** 2, "is it squared? It is the absolute difference"),
         (np.abs(error.sum()), "are the pixels summed up? Take the mean Y of each image"),
     ]
@@ -650,13 +745,13 @@ def _one_image_problem(evidence, expected, i):
     return _luma_sentence("an image", evidence.get(f"one {i}"), wanted, causes, default)
 
 
-def list_problem(evidence, expected):
-    pairs = [(expected[f"restored {i}"], expected[f"clean {i}"]) for i in range(3)]
-    errors = np.array([_studio_y(restored).mean() - _studio_y(clean).mean() for restored, clean in pairs])
-    pixels = np.array([clean[0].size for _, clean in pairs])
-    causes = [
-        (abs(errors.mean()), "too light and too dark cancel: take the absolute value of each image, then the mean"),
-        (errors.mean(), "too light and too dark cancel: take the absolute value of each image, then the mean"),
+def _several_mistakes(differences):
+    """What mistakes about several images give; differences: of the Y of each, an array for each image."""
+    errors, pixels = (np.array([f(each) for each in differences]) for f in (np.mean, np.size))
+    absolute = [np.abs(each).mean() for each in differences]
+    return [
+        (abs(errors.mean()), CANCEL),
+        (errors.mean(), CANCEL),
         (np.abs(errors).sum(), "that is the sum; take the mean over the images"),
         (abs(errors[0]), "that is the first image alone; is the `return` inside the loop?"),
         (abs(errors[-1]), "that is the last image alone; collect the differences in a list"),
@@ -664,8 +759,17 @@ def list_problem(evidence, expected):
         (np.abs(errors) @ pixels / pixels.sum(), "large images count for more here; each image counts once"),
         (abs(errors @ pixels / pixels.sum()), "are all pixels pooled? Each image has a mean of its own"),
         (np.sqrt(np.mean(errors**2)), "is that the root of the mean square? Take the mean of the absolute values"),
+        (np.mean(errors**2), "are the differences squared? Take their absolute values"),
+        (np.mean(absolute), PIXELS),
     ]
+
+
+def list_problem(evidence, expected):
+    pairs = [(expected[f"restored {i}"], expected[f"clean {i}"]) for i in range(3)]
+    causes = _several_mistakes([_studio_y(restored) - _studio_y(clean) for restored, clean in pairs])
     default = "take |difference of the means| of each image, then the mean over the images"
+    if one_image_problem(evidence, expected):
+        default = NOT_YET
     return _luma_sentence("a list of 3 images", evidence.get("list"), expected["list"], causes, default)
 
 
@@ -673,15 +777,25 @@ def grey_problem(evidence, expected):
     found, wanted = evidence.get("greys"), expected["greys"]
     if isinstance(found, str) and "luma takes 3 channels" in found:
         return "an image with 1 channel was sent through `luma`, which takes 3: it is Y already, take it as it is"
+    restored, clean = 255 * expected["grey"].astype(np.float64)
+    mean, pixelwise = (restored - clean).mean(), np.abs(restored - clean).mean()
     causes = [
+        (pixelwise, PIXELS),
+        (pixelwise / 255, f"{PIXELS}, and 255 times that"),
+        (mean, CANCEL),
+        (abs(mean), CANCEL),
         (wanted * 219 / 255, "did the grey image go through RGB to studio Y? It is Y already"),
         (wanted / 255, "is it in 0 to 1? Grey levels go from 0 to 255"),
     ]
-    return _luma_sentence("images with 1 channel", found, wanted, causes, "an image with 1 channel is Y itself")
+    in_colour = list_problem(evidence, expected) is None
+    default = "an image with 1 channel is Y itself" if in_colour else "images in colour are not right yet, see above"
+    return _luma_sentence("images with 1 channel", found, wanted, causes, default)
 
 
 def others_problem(evidence, expected):
     default = "two batches (N, 3, H, W) are lists of images too"
+    if list_problem(evidence, expected):
+        default = "lists of images are not right yet, see above"
     return _luma_sentence("two batches of 4", evidence.get("others"), expected["others"], [], default)
 
 

@@ -14,6 +14,7 @@ from course_utils.exercises.networks import (
     names_of_layers,
     wrong_config,
     wrong_count,
+    wrong_layers,
 )
 from course_utils.exercises.probing import (
     agrees,
@@ -21,6 +22,7 @@ from course_utils.exercises.probing import (
     ask,
     ask_for_error,
     claim,
+    described,
     likely,
     number,
     trouble,
@@ -31,6 +33,18 @@ from course_utils.exercises.probing import (
 def shape_of(values):
     """A shape as a text: "3 x 16 x 16"."""
     return " x ".join(map(str, values.shape)) or "no axis"
+
+
+def wrong_before(evidence, expected, name, before, **room):
+    """The sentence where one of the cases before, {name: what it is}, is wrong already and may be why this one is.
+
+    A case that brought an error, or no array, where the other brought an array has a cause of its own: None.
+    """
+    for other, what in before.items():
+        own = isinstance(evidence.get(name), str) and isinstance(evidence.get(other), np.ndarray)
+        if not own and not agrees(evidence.get(other), expected[other], **room):
+            return f"{what} is not right yet, see above; get that right first"
+    return None
 
 
 # --- centre_crop ---
@@ -68,14 +82,20 @@ def _cut(image, top, left, size):
     return image[..., top : top + size, left : left + size]
 
 
-def _crop_problem(name):
-    """The claim that the crop of this image is the expected one."""
+CROPPED = {"even": "a crop where the rest is even", "odd": "a crop where the rest is odd", "batch": "a batch"}
+
+
+def _crop_problem(name, *before):
+    """The claim that the crop of this image is the expected one; the cases before may be wrong for the same reason."""
 
     def problem(evidence, expected):
         found, wanted, image, size = evidence.get(name), expected[name], expected[f"{name}: image"], expected["size"]
         call = f"centre_crop of {shape_of(image)} to {size}"
         if agrees(found, wanted, rtol=0, atol=1e-6):
             return None
+        earlier = {each: CROPPED[each] for each in before}
+        if cause := wrong_before(evidence, expected, name, earlier, rtol=0, atol=1e-6):
+            return f"{call}: {cause}"
         if strange := trouble(found, call, "a tensor"):
             return strange
         if cause := _place_cause(found, image, size):
@@ -90,8 +110,10 @@ def _crop_problem(name):
 
 
 def _shape_cause(found, image):
-    if found.ndim == image.ndim and found.ndim > 2 and found.shape[-1] == image.shape[-1] != found.shape[0]:
-        return "are the first two axes cut? Height and width are the last two, image[..., rows, columns]"
+    if found.ndim != image.ndim:
+        return "the axes before height and width stay as they are"
+    if found.ndim > 2 and found.shape[-1] == image.shape[-1] != found.shape[0]:
+        return "are other axes cut? Height and width are the last two, image[..., rows, columns]"
     if found.size == 0:
         return "nothing is left: a slice like 0:-0 is empty; end it at top + size"
     return "end the slices at top + size and left + size"
@@ -141,10 +163,17 @@ CENTRE_CROP = Exercise(
     probe=probe_centre_crop,
     claims=(
         claim("the middle is cut out, as much from either side", _crop_problem("even"), points=2),
-        claim("where the rest is odd, one row or column more goes at the end", _crop_problem("odd")),
-        claim("a batch is cropped too, and nothing is cut off where nothing is too much", _crop_problem("batch")),
+        claim("where the rest is odd, one row or column more goes at the end", _crop_problem("odd", "even")),
+        claim(
+            "a batch is cropped too, and nothing is cut off where nothing is too much",
+            _crop_problem("batch", "even"),
+        ),
         claim("an image that is too small is a CourseError that names its sides", too_small_problem),
-        claim("the same holds for an image without an axis of channels", _crop_problem("others"), hidden=True),
+        claim(
+            "the same holds for an image without an axis of channels",
+            _crop_problem("others", "even", "odd", "batch"),
+            hidden=True,
+        ),
     ),
     hints=(
         "How many rows are too many? Half of them lie above the middle. Where does the middle begin and end?",
@@ -265,10 +294,10 @@ def level_problem(evidence, expected):
 
 def border_problem(evidence, expected):
     found, wanted, image, call, sentence = _level_trouble(evidence, expected, "even", 1)
-    if sentence or agrees(found, wanted):
-        return sentence
-    if not agrees(_inside(found), _inside(wanted)):
-        return f"{call}: it is not right away from the border; get that right, then look at the border"
+    if sentence or not agrees(_inside(found), _inside(wanted)):
+        return f"{call} is not right away from the border yet, see above; get that right, then look at the border"
+    if agrees(found, wanted):
+        return None
     causes = [
         (_kept(_blurred(image, mode="constant")), "is it padded with zeros?"),
         (_kept(_blurred(image, mode="edge")), "is the outermost pixel repeated (replicate)?"),
@@ -279,12 +308,24 @@ def border_problem(evidence, expected):
     return f"{call} is wrong at the border: {cause} Expected is mode='reflect'"
 
 
-def _size_problem(name, levels, what):
-    """The claim that levels of this image are right, causes of all kinds."""
+REDUCED = {
+    "even": "one level of an image with even sides",
+    "odd": "one level of an image with odd sides",
+    "two": "an image after two levels",
+    "batch": "one level of a batch",
+}
+
+
+def _size_problem(name, levels, what, *before):
+    """The claim that levels of this image are right; the cases before may be wrong for the same reason."""
 
     def problem(evidence, expected):
         found, wanted, image, call, sentence = _level_trouble(evidence, expected, name, levels)
-        if sentence or agrees(found, wanted):
+        if not sentence and agrees(found, wanted):
+            return None
+        if cause := wrong_before(evidence, expected, name, {each: REDUCED[each] for each in before}):
+            return f"{call.rstrip(',')}: {cause}"
+        if sentence:
             return sentence
         once = _blurred(image)
         causes = [
@@ -306,12 +347,18 @@ PYRAMID_REDUCE = Exercise(
     claims=(
         claim("away from the border it is blurred with [1 4 6 4 1] / 16 and thinned", level_problem, points=2),
         claim("beyond the border the image is mirrored", border_problem),
-        claim("of 2n - 1 pixels come n", _size_problem("odd", 1, "does it hold for odd sides?")),
-        claim("each level does the same again", _size_problem("two", 2, "do to the result what you did to the image")),
-        claim("a batch works as well", _size_problem("batch", 1, "do images of a batch, or colours, get mixed?")),
+        claim("of 2n - 1 pixels come n", _size_problem("odd", 1, "does it hold for odd sides?", "even")),
+        claim(
+            "each level does the same again",
+            _size_problem("two", 2, "do to the result what you did to the image", "even"),
+        ),
+        claim(
+            "a batch works as well",
+            _size_problem("batch", 1, "do images of a batch, or colours, get mixed?", "even"),
+        ),
         claim(
             "the same holds for three levels of a batch of other channels",
-            _size_problem("others", 3, "is the number of levels, channels or pixels a fixed one?"),
+            _size_problem("others", 3, "is the number of levels, channels or pixels a fixed one?", *REDUCED),
             points=2,
             hidden=True,
         ),
@@ -344,8 +391,20 @@ def probe_pixel_shuffle(answer, rng):
             values = rng.permutation(int(np.prod(shape))) + float(rng.integers(1, 10**6)) / 16
             evidence[f"{name}: features"], evidence[f"{name}: scale"] = values.reshape(shape), scale
             features = torch.from_numpy(evidence[f"{name}: features"].copy())
-            ask(evidence, name, lambda features=features, scale=scale: array(answer(features, scale)))
+            ask(evidence, name, lambda features=features, scale=scale: _shuffled(answer, features, scale))
     return evidence
+
+
+NO_FUNCTION = "a layer: "
+
+
+def _shuffled(answer, features, scale):
+    """What the answer makes of features; of a layer handed over in place of a function the name."""
+    import torch
+
+    if isinstance(answer, type | torch.nn.PixelShuffle):
+        return NO_FUNCTION + getattr(answer, "__name__", type(answer).__name__)[:40]
+    return array(answer(features, scale))
 
 
 def _shuffles(features, r):
@@ -368,8 +427,11 @@ def _shuffles(features, r):
     return [(values.reshape(shape), cause) for values, shape, cause in made]
 
 
-def _shuffle_problem(name):
-    """The claim that the shuffle of these features is the expected one."""
+SHUFFLED = {"one": "a single colour", "colours": "an image of three colours", "batch": "a batch by another scale"}
+
+
+def _shuffle_problem(name, *before):
+    """The claim that the shuffle of these features is the expected one; the cases before may be wrong as this one."""
 
     def problem(evidence, expected):
         found, wanted = evidence.get(name), expected[name]
@@ -377,6 +439,12 @@ def _shuffle_problem(name):
         call = f"pixel_shuffle of {shape_of(features)} by {r}"
         if agrees(found, wanted, rtol=0, atol=1e-6):
             return None
+        earlier = {each: SHUFFLED[each] for each in before}
+        if cause := wrong_before(evidence, expected, name, earlier, rtol=0, atol=1e-6):
+            return f"{call}: {cause}"
+        if isinstance(found, str) and found.startswith(NO_FUNCTION):
+            layer = found.removeprefix(NO_FUNCTION)
+            return f"pixel_shuffle is a class or a layer here, {layer}; write a function that takes features and scale"
         if strange := trouble(found, call, "a tensor"):
             return strange
         if found.shape != wanted.shape:
@@ -407,9 +475,9 @@ PIXEL_SHUFFLE = Exercise(
     probe=probe_pixel_shuffle,
     claims=(
         claim("the channels of one colour become its sub-pixels, row by row", _shuffle_problem("one"), points=2),
-        claim("the first scale² channels are those of the first colour", _shuffle_problem("colours"), points=2),
-        claim("a batch, and another scale, work as well", _shuffle_problem("batch")),
-        claim("the same holds for other features", _shuffle_problem("others"), hidden=True),
+        claim("the first scale² channels are those of the first colour", _shuffle_problem("colours", "one"), points=2),
+        claim("a batch, and another scale, work as well", _shuffle_problem("batch", "one", "colours")),
+        claim("the same holds for other features", _shuffle_problem("others", *SHUFFLED), hidden=True),
     ),
     hints=(
         "Split the channels into three axes first: colour, row in the block, column in the block. Then bring each of "
@@ -442,13 +510,20 @@ def probe_espcn(answer, rng):
             ask_about_size(evidence, i, lambda arguments=arguments: answer(**arguments))
             ask(evidence, f"scale {i}", lambda arguments=arguments: number(answer(**arguments).scale))
         nearest = F.interpolate(y, scale_factor=4)
-        ask(evidence, "start", lambda: largest(colour().eval()(y.clone()) - nearest, beside=image.mean()))
+        ask(evidence, "start", lambda: _distance(colour().eval()(y.clone()), nearest, beside=image.mean()))
         ask(evidence, "layers", lambda: names_of_layers(colour(), y))
         ask(evidence, "output", lambda: array(filled(colour(), y, seed)(y.clone())))
         ask(evidence, "restored", lambda: array(filled(colour(), y, seed).restore(y.clone())))
         ask(evidence, "grey output", lambda: array(filled(small(), grey, seed)(grey.clone())))
         ask(evidence, "grey restored", lambda: array(filled(small(), grey, seed).restore(grey.clone())))
     return evidence
+
+
+def _distance(output, wanted, beside):
+    """How far an output is from the wanted one at most, on top of a number; of another shape the description."""
+    if getattr(output, "shape", None) != wanted.shape:
+        return described(output)
+    return largest(output - wanted, beside)
 
 
 def _any_scale(rng, scales):
@@ -464,6 +539,7 @@ COUNTS = {  # what mistakes do to the number of parameters of ESPCN()
     -4_640: "has the last layer scale**2 maps? Each colour has its own, channels * scale**2",
     -34_640: "are these the three layers of the paper? The portraits' network has five",
     -224: "do the convolutions lack their biases? They keep them",
+    -64_880: "is only the last layer found? Put the others into nn.Sequential too, not into a plain list",
     -36_928: "is the layer from 64 to 64 maps missing?",
     36_928: "is there a second layer from 64 to 64 maps?",
     4: "is it PReLU? This network has ReLU, which learns nothing",
@@ -500,6 +576,8 @@ def espcn_start_problem(evidence, expected):
     found, nothing = evidence.get("start"), expected["start"]
     if agrees(found, nothing, rtol=0, atol=1e-6):
         return None
+    if not agrees(evidence.get("output"), expected["output"]):
+        return "the large image for given weights is not right yet, see above; get that right, then look at the start"
     strange = trouble(found, "a new ESPCN", "the image, enlarged")
     cause = "is nearest_start(convolutions, channels) called, with the five convolutions in their order?"
     return (
@@ -511,14 +589,31 @@ def espcn_output_problem(evidence, expected, name="output", scale=4):
     found, wanted = evidence.get(name), expected[name]
     if agrees(found, wanted):
         return None
+    if isinstance(found, str) and "pixel_shuffle expects" in found:
+        return (
+            "the pixel shuffle gets a number of maps that is no multiple of scale**2: it comes last, after the layer "
+            "with channels * scale**2 maps"
+        )
     if strange := trouble(found, "ESPCN's forward", "the large image"):
         return strange
     if found.shape != wanted.shape:
-        shuffled = "is the padding missing, 2 for 5 x 5 and 1 for 3 x 3?"
-        cause = "is the pixel shuffle missing?" if wanted.size == found.size else shuffled
+        cause = _output_shape_cause(found, wanted, scale)
         return f"the large image has the shape {shape_of(found)}, expected {shape_of(wanted)}: {cause}"
     off = f"for given weights the output is off by up to {np.abs(found - wanted).max():.2g}"
     return f"{off}: {_output_cause(found, wanted, evidence, expected, scale)}"
+
+
+def _output_shape_cause(found, wanted, scale):
+    if found.ndim != 4 or found.shape[0] != wanted.shape[0]:
+        return "the number of images, N, stays as it is"
+    height, width = (side // scale for side in wanted.shape[-2:])
+    if found.shape[-2:] == (height, width):
+        return "it is not enlarged: is the pixel shuffle missing?"
+    if found.shape[-2:] == wanted.shape[-2:]:
+        return "has the last layer channels * scale**2 maps?"
+    if found.shape[-2] * width == found.shape[-1] * height:
+        return "is `scale` a fixed number in your code?"
+    return "does the padding keep height and width, 2 for 5 x 5 and 1 for 3 x 3?"
 
 
 def _output_cause(found, wanted, evidence, expected, scale):
@@ -528,8 +623,11 @@ def _output_cause(found, wanted, evidence, expected, scale):
     inside = (..., slice(6 * scale, -6 * scale), slice(6 * scale, -6 * scale))
     if not np.isfinite(found).all():
         return "it holds NaN or infinity"
+    parameters = evidence.get("parameters")
+    if agrees(parameters, 0, rtol=0, atol=0):
+        return "its layers are not found, so none takes them. Put the layers into nn.Sequential"
     if agrees(found, np.maximum(wanted, 0)):
-        return "all of it is 0 or more. Is there a ReLU after the last convolution? The paper's network has none there"
+        return "all of it is 0 or more. Is there a ReLU after the last convolution? This network has none there"
     if agrees(found, np.clip(wanted, 0, 1)):
         return "it is clipped to [0, 1]; the clipping comes later, in cu.restore"
     for values, cause in _shuffles(maps, scale):
@@ -537,25 +635,29 @@ def _output_cause(found, wanted, evidence, expected, scale):
             return f"the layers are right, the shuffle is not: {cause}"
     if agrees(found[inside], wanted[inside]):
         return "only near the border, though. The convolutions pad with zeros and with nothing else"
-    layers, right = evidence.get("layers"), expected["layers"]
-    if isinstance(layers, str) and layers != right:
-        return f"it runs {layers[:60]}, expected {right}"
+    if sentence := wrong_layers(evidence, expected):
+        return sentence
+    if not agrees(parameters, expected["parameters"], rtol=0, atol=0):
+        return "the number of parameters is not right yet, see above; get that right first"
     return "is a layer used twice or not at all, or is ReLU not between all of them?"
 
 
 def espcn_restore_problem(evidence, expected):
     found, output = evidence.get("restored"), evidence.get("output")
-    strange = trouble(found, "restore", "the large image") or trouble(output, "forward", "the large image")
-    if strange:
+    if trouble(output, "forward", "the large image"):
+        return "forward gives no large image yet, see above; get the output right first"
+    if strange := trouble(found, "restore", "the large image"):
         return strange
     if found.shape != output.shape:
         return f"restore gives the shape {shape_of(found)}, forward {shape_of(output)}: return self(y)"
     if agrees(found, output) and agrees(found, expected["restored"]):
         return None
+    if agrees(found, output):  # which may lie in [0, 1]: then it does not tell whether it is clipped
+        return "restore gives what forward gives, which is not right yet: get the output right first"
     if agrees(found, np.clip(output, 0, 1)):
         return "restore is clipped to [0, 1]; the clipping comes later, in cu.restore"
-    if agrees(found, output):
-        return "restore gives what forward gives, which is not right yet: get the output right first"
+    if not agrees(output, expected["output"]):
+        return "what forward gives is not right yet, see above: get the output right first, then look at restore"
     return "restore is not what forward gives; this network gives the image itself: return self(y)"
 
 

@@ -10,10 +10,12 @@ from course_utils.exercises.networks import (
     count_parameters,
     filled,
     largest,
+    layers_at_work,
     missing_setting,
     names_of_layers,
     wrong_config,
     wrong_count,
+    wrong_layers,
 )
 from course_utils.exercises.probing import agrees, array, ask, claim, described, likely, number, trouble, undisturbed
 
@@ -104,12 +106,41 @@ def _rounding_cause(found, wanted, quality):
         ((scale * base + 50) // 100, "no number is more than 255, or less than 1: clamp(1, 255)"),
         (np.clip((scale * base + 50) // 100, 1, None), "no number is more than 255, or less than 1: clamp(1, 255)"),
         (np.clip((scale * base + 50) // 100, 0, 255), "no number is less than 1: nothing can be divided by 0"),
+        (np.clip((scale * base + 50) // 100, 1, found.max()), f"the limit is 255, not {found.max():g}: clamp(1, 255)"),
+        (np.clip((scale * base + 50) // 100, found.min(), 255), f"the limit is 1, not {found.min():g}: clamp(1, 255)"),
     ]
     return likely(found, causes, "is it (scale * LUMA_TABLE + 50) // 100, then between 1 and 255?")
 
 
 def whole_problem(evidence, expected):
     return _tables_problem("below 50", 1e-6)(evidence, expected) or _tables_problem("from 50", 1e-6)(evidence, expected)
+
+
+def limits_problem(evidence, expected):
+    """Nothing below 1 or above 255, and these two where the scaled number is beyond them; roundings do not count."""
+    found, wanted = evidence.get("limits"), expected["limits"]
+    strange = trouble(found, "quantisation_table", "a table of 8 x 8 numbers")
+    if strange or found.shape != wanted.shape:
+        return strange or f"the tables have the shape {found.shape[1:]}, expected (8, 8)"
+    qualities = [int(quality) for quality in expected["limits: qualities"]]
+    exact = np.stack([(5000 // q if q < 50 else 200 - 2 * q) * standard_table() / 100 for q in qualities])
+    beyond = (exact < 1) | (exact >= 256)  # rounding it up or down makes no difference here
+    at = lambda wrong, cause: _first_place(wrong, found, wanted, qualities, cause)
+    return (
+        at(~(found >= 1), "no number is less than 1: nothing can be divided by 0")
+        or at(~(found <= 255), "no number is more than 255, one byte: clamp(1, 255)")
+        or _tables_problem("limits")(evidence, expected)
+        or at(beyond & (found != wanted), "what is beyond the limits becomes 1 or 255 itself: clamp(1, 255)")
+    )
+
+
+def _first_place(wrong, found, wanted, qualities, cause):
+    """The sentence about the first number that is wrong, or None; wrong: bool (n, 8, 8)."""
+    if not wrong.any():
+        return None
+    i, row, column = np.argwhere(wrong)[0]
+    at = f"quality {qualities[i]}, row {row}, column {column}"
+    return f"{at}: {found[i, row, column]:g}, expected {wanted[i, row, column]:g}: {cause}"
 
 
 QUANTISATION_TABLE = Exercise(
@@ -122,7 +153,7 @@ QUANTISATION_TABLE = Exercise(
         claim("below quality 50 the scale is 5000 // quality per cent", _tables_problem("below 50")),
         claim("from 50 on it is 200 - 2 * quality per cent", _tables_problem("from 50")),
         claim("all is rounded as libjpeg does it, in whole numbers", whole_problem, points=2),
-        claim("no number is below 1 or above 255", _tables_problem("limits", 1e-6)),
+        claim("no number is below 1 or above 255", limits_problem),
         claim("the same holds for any other quality", _tables_problem("others", 1e-6), hidden=True),
     ),
     hints=(
@@ -247,6 +278,8 @@ def _rounded_problem(name, what, default):
 
     def problem(evidence, expected):
         found, wanted, image = evidence.get(name), expected[name], expected[f"{name}: image"]
+        if isinstance(found, str) and ("scalar type" in found or "same dtype" in found):  # what @ and einsum say
+            return f"{what}: {PRECISION}"
         strange = trouble(found, f"quantise_blocks of {what}", "an image")
         if strange:
             return strange
@@ -285,6 +318,10 @@ def _causes(image, name, expected):
     return causes
 
 
+PRECISION = (
+    "@ does not mix single and double precision. Begin with D = dct_matrix(), double as the blocks of to_blocks are; "
+    "or give all of them one precision, with .double()"
+)
 FLAT = "the blocks are no longer flat. Are the frequencies rounded to the nearest whole number, with round()?"
 DEFAULT = "transform, divide by the table, round, multiply by the table, transform back"
 
@@ -440,9 +477,11 @@ def _psnr_b_problem(name, what, default):
         strange = _several_numbers(found, wanted) if several else None
         strange = strange or trouble(found, f"psnr_b of {what}", "one number")
         causes = _batch_causes(restored, clean) if several else _blocky_causes(restored, clean)
+        of_one = several and any(single(evidence, expected) for single in SINGLE_IMAGES)
+        cause = likely(found, causes, "psnr_b of one image is not right yet, so mend that first" if of_one else default)
         if isinstance(found, float) and math.isnan(found):
             return strange or f"{what}: NaN, expected {wanted:.2f} dB: BEF is added to the MSE, and never below 0"
-        return strange or f"{what}: {found:.2f} dB, expected {wanted:.2f} dB: {likely(found, causes, default)}"
+        return strange or f"{what}: {found:.2f} dB, expected {wanted:.2f} dB: {cause}"
 
     return problem
 
@@ -500,6 +539,10 @@ def smooth_problem(evidence, expected):
     return strange or f"{what}: {found:.2f} dB, expected its PSNR, {wanted:.2f} dB: {likely(found, causes, 'BEF is 0')}"
 
 
+wide_problem = _psnr_b_problem("wide", "a wide image with blocks", "is MSE-B = MSE + eta * (D_B - D_C)?")
+high_problem = _psnr_b_problem("high", "a high image with blocks", "is eta log2(8) / log2(min(H, W))?")
+SINGLE_IMAGES = (wide_problem, high_problem, smooth_problem)
+
 PSNR_B = Exercise(
     name="psnr_b",
     lesson="04_arcnn",
@@ -507,15 +550,8 @@ PSNR_B = Exercise(
     reference="course_utils.metrics:psnr_b",
     probe=probe_psnr_b,
     claims=(
-        claim(
-            "the edges of blocks count as errors",
-            _psnr_b_problem("wide", "a wide image with blocks", "is MSE-B = MSE + eta * (D_B - D_C)?"),
-            points=2,
-        ),
-        claim(
-            "the smaller side sets eta",
-            _psnr_b_problem("high", "a high image with blocks", "is eta log2(8) / log2(min(H, W))?"),
-        ),
+        claim("the edges of blocks count as errors", wide_problem, points=2),
+        claim("the smaller side sets eta", high_problem),
         claim("where the boundaries are smoother than the rest it is the PSNR", smooth_problem),
         claim(
             "of a batch it is the mean over the images",
@@ -561,8 +597,8 @@ def probe_arcnn(answer, rng):
         ask(evidence, "grey parameters", lambda: count_parameters(answer(channels=1)))
         for i, arguments in enumerate(any_sizes):
             ask_about_size(evidence, i, lambda arguments=arguments: answer(**arguments))
-        ask(evidence, "start", lambda: _change(colour().eval(), y))
-        ask(evidence, "grey start", lambda: _change(grey().eval(), one))
+        ask(evidence, "start", lambda: _start(colour().eval(), y))
+        ask(evidence, "grey start", lambda: _start(grey().eval(), one))
         ask(evidence, "layers", lambda: names_of_layers(colour(), y))
         ask(evidence, "output", lambda: array(filled(colour(), y, seed)(y.clone())))
         ask(evidence, "restored", lambda: array(filled(colour(), y, seed).restore(y.clone())))
@@ -571,12 +607,29 @@ def probe_arcnn(answer, rng):
     return evidence
 
 
-def _change(network, image):
-    """By how much a network changes an image at most, upon the image's mean; or what it gives in place of an image."""
-    output = network(image.clone())
+def _start(network, image):
+    """How a new network starts; what it gives, where that is no image of this size.
+
+    Returns:
+        "off": how far each channel of its output is from its input; "set": how many maps of each convolution but the
+        last do not start at random; "handing": how many convolutions hand their first maps on. All of it on top of a
+        number that is known from this image alone.
+    """
+    import torch
+
+    output, beside = network(image.clone()), float(image.mean())
     if getattr(output, "shape", None) != image.shape:
         return described(output)
-    return largest(output - image, beside=image.mean())
+    layers, channels = layers_at_work(network, image), image.shape[1]
+    layers = [each for each in layers if getattr(getattr(each, "weight", None), "ndim", 0) == 4]
+    fixed = [beside + int(((each.weight != 0).flatten(1).float().mean(1) <= 0.5).sum()) for each in layers[:-1]]
+    handing = 0
+    for each in layers:
+        first = each.weight[:channels]
+        on = torch.equal(first, torch.nn.init.dirac_(torch.empty_like(first)))
+        handing += on and (each.bias is None or not each.bias[:channels].any())
+    off = [largest(output[:, c] - image[:, c], beside) for c in range(channels)]
+    return {"off": np.array(off), "set": np.array(fixed), "handing": beside + handing}
 
 
 COUNTS = {  # what mistakes do to the number of parameters of ARCNN()
@@ -613,16 +666,54 @@ def arcnn_parameters_problem(evidence, expected):
 
 
 def arcnn_start_problem(evidence, expected):
-    advice = "the first maps of each layer hand the image on: nn.init.dirac_ for weights, zeros_ for biases"
-    for name, what in (("start", "a new ARCNN"), ("grey start", "a new ARCNN(channels=1)")):
-        found, nothing = evidence.get(name), expected[name]
-        if agrees(found, nothing, rtol=0, atol=1e-6):
-            continue
-        if isinstance(found, str) and found.startswith("returned a Tensor of shape"):
-            return f"{what} {found}, expected that of the image: a kernel of k x k needs padding=k // 2"
-        strange = trouble(found, what, "the image")
-        return strange or f"{what} changes the image by up to {found - nothing:.3g}, expected 0: {advice}"
+    for name, call in (("start", "ARCNN()"), ("grey start", "ARCNN(channels=1)")):
+        sentence = _gives_back_problem(evidence, expected, name, f"a new {call}")
+        if sentence := sentence or _random_start_problem(evidence, expected, name, call):
+            return sentence
     return None
+
+
+def _gives_back_problem(evidence, expected, name, what):
+    found, nothing = evidence.get(f"{name}: off"), expected[f"{name}: off"]
+    came = found if found is not None else evidence.get(name)
+    if isinstance(came, str) and came.startswith("returned a Tensor of shape"):
+        return f"{what} {came}, expected that of the image: a kernel of k x k needs padding=k // 2"
+    if strange := trouble(came, what, "the image"):
+        return strange
+    if agrees(found, nothing, rtol=0, atol=1e-6):
+        return None
+    off = np.abs(found - nothing)
+    cause = "the first maps of each layer hand the image on: nn.init.dirac_ for weights, zeros_ for biases"
+    if agrees(evidence.get(f"{name}: handing"), expected[f"{name}: handing"], rtol=0, atol=1e-6):
+        cause = _forward_cause(evidence, expected) or "the layers hand it on, but forward is not right yet"
+    elif off[0] < 1e-6 < off[1:].min(initial=1):
+        cause = "only the first colour comes through; there are `channels` maps to hand on, not one"
+    return f"{what} changes the image by up to {off.max():.3g}, expected 0: {cause}"
+
+
+def _forward_cause(evidence, expected):
+    """What forward does with the layers' image, where it should give it as it is; or None."""
+    causes = [
+        (expected["image"] + expected["output"], "y is added to what the layers give; ARCNN gives the image itself"),
+        (expected["image"] - expected["output"], "what the layers give is taken from y; ARCNN gives the image itself"),
+    ]
+    return likely(evidence.get("output"), causes, None)
+
+
+def _random_start_problem(evidence, expected, name, call):
+    found, wanted = evidence.get(f"{name}: set"), expected[f"{name}: set"]
+    if agrees(found, wanted, rtol=0, atol=1e-6):
+        return None
+    handing = evidence.get(f"{name}: handing")
+    if found.shape != wanted.shape:
+        layers = f"{len(found) + 1} layers" if len(found) else "fewer than 2 layers"
+        return f"{call} gives the image back, but {layers} nn.Conv2d are found in it, expected 4: mend that first"
+    if not agrees(handing, expected[f"{name}: handing"], rtol=0, atol=1e-6):
+        return f"{call} gives the image back, but not by the first maps of each layer: is y added to the output?"
+    at = int(np.argmax(np.abs(found - wanted)))
+    maps, right = (round(each[at] - expected[f"{name}: off"][0]) for each in (found, wanted))
+    cause = "only the first `channels` maps hand the image on; the others keep PyTorch's random start"
+    return f"{maps} maps of convolution {at + 1} of {call} do not start at random, expected {right}: {cause}"
 
 
 def arcnn_output_problem(evidence, expected, name="output", call="ARCNN()"):
@@ -635,26 +726,32 @@ def arcnn_output_problem(evidence, expected, name="output", call="ARCNN()"):
     if found.shape != wanted.shape:
         needs = "a kernel of k x k needs padding=k // 2"
         return f"{call} gives the shape {found.shape}, expected {wanted.shape}: {needs}"
+    if name != "output" and arcnn_output_problem(evidence, expected):
+        return "forward is not right yet with the usual arguments either"
     off = f"{call} with given weights is off by up to {np.abs(found - wanted).max():.2g}"
     return f"{off}: {_output_cause(found, evidence, expected, name)}"
 
 
 def _output_cause(found, evidence, expected, name):
-    wanted, layers, right = expected[name], evidence.get("layers"), expected["layers"]
+    wanted = expected[name]
     if not np.isfinite(found).all():
         return "it holds NaN or infinity"
     if agrees(found, np.clip(wanted, 0, 1)):
         return "it is clipped to [0, 1]; the clipping comes later, in cu.restore"
     if agrees(found, np.maximum(wanted, 0)):
         return "all of it is 0 or more. Is there a ReLU after the last convolution?"
+    if agrees(np.maximum(found, 0), np.maximum(wanted, 0)):
+        return "only numbers below 0 are off. Is there an activation, such as PReLU, after the last convolution?"
     if name == "output" and (agrees(found, expected["image"] - wanted) or agrees(found, expected["image"] + wanted)):
         return "ARCNN gives the image itself: nothing is added to its input, or taken from it"
     if name == "replicate" and agrees(found, expected["output"]):
         return "the border is filled with zeros. Is padding_mode handed on to the convolutions?"
     if name == "output" and agrees(found, expected["replicate"]):
         return "the outermost pixel is repeated at the border. The default of padding_mode is 'zeros'"
-    if isinstance(layers, str) and layers != right:
-        return f"it runs {layers[:75]}, expected {right}"
+    if sentence := wrong_layers(evidence, expected, room=75):
+        return sentence
+    if arcnn_parameters_problem(evidence, expected):
+        return "get the number of parameters right first"
     return "are the layers in the order 9 x 9, 7 x 7, 1 x 1, 5 x 5, and do all pad as padding_mode says?"
 
 
@@ -665,9 +762,13 @@ def arcnn_restore_problem(evidence, expected):
     strange = trouble(restored, "restore", "the restored image")
     if strange:
         return strange
-    image, output = expected["image"], expected["output"]
+    image, output, own = expected["image"], expected["output"], evidence.get("output")
+    if agrees(restored, own):
+        return "restore gives what forward gives, and forward is not right yet"
     if restored.shape != wanted.shape:
         return f"restore gives the shape {restored.shape}, expected {wanted.shape}: return self(y)"
+    if isinstance(own, np.ndarray) and own.shape == wanted.shape:
+        output = own  # what restore had to work with
     causes = [
         (np.clip(output, 0, 1), "it is clipped to [0, 1]; the clipping comes later, in cu.restore"),
         (image - output, "it is y - self(y); ARCNN gives the image itself, not what was added"),
@@ -717,10 +818,10 @@ ARCNN = Exercise(
     probe=probe_arcnn,
     claims=(
         claim(
-            "it has the paper's 106,561 parameters and 112 slopes on one channel, 117,843 in all on three",
+            "it has 106,561 weights and biases and 112 slopes on one channel, 117,843 parameters on three",
             arcnn_parameters_problem,
         ),
-        claim("a new network gives the image back", arcnn_start_problem),
+        claim("a new network gives the image back, and its other maps start at random", arcnn_start_problem),
         claim("with given weights it gives what ARCNN gives", arcnn_output_problem, points=3),
         claim("padding_mode='replicate' repeats the outermost pixel", arcnn_replicate_problem),
         claim("`restore` gives the image as the network gives it", arcnn_restore_problem),

@@ -22,6 +22,7 @@ from course_utils.exercises.networks import (
     names_of_layers,
     wrong_config,
     wrong_count,
+    wrong_layers,
 )
 from course_utils.exercises.probing import (
     agrees,
@@ -550,7 +551,6 @@ def noise_problem(evidence, expected, name="noise"):
 
 def _noise_cause(found, wanted, evidence, expected, name):
     image, inside = expected["image"], (..., slice(5, -5), slice(5, -5))
-    layers, right = evidence.get("layers"), expected["layers"]
     if not np.isfinite(found).all():
         return "it holds NaN or infinity"
     if agrees(found, np.maximum(wanted, 0)):
@@ -561,8 +561,8 @@ def _noise_cause(found, wanted, evidence, expected, name):
         return "its sign is turned; `forward` gives what the layers give"
     if agrees(found[inside], wanted[inside]):
         return "only near the border, though. The convolutions pad with zeros, padding=1, and with nothing else"
-    if name == "noise" and isinstance(layers, str) and layers != right:
-        return f"it runs {layers[:75]}, expected {right}"
+    if name == "noise" and (sentence := wrong_layers(evidence, expected, room=75)):
+        return sentence
     return "is a layer used twice or not at all, or a setting of a layer not the usual one?"
 
 

@@ -49,11 +49,51 @@ def layers_at_work(network, image):
     return called
 
 
+SHORT = {"Conv2d": "conv", "BatchNorm2d": "norm", "PixelShuffle": "shuffle"}
+FUNCTIONS = {"conv2d": "conv", "batch_norm": "norm", "pixel_shuffle": "shuffle"}  # by the name that PyTorch gives them
+FUNCTIONS |= {"relu": "ReLU", "prelu": "PReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU"}
+FUNCTIONS |= {"sigmoid": "Sigmoid", "tanh": "Tanh", "clamp": "clamp", "clip": "clamp", "clamp_min": "clamp"}
+
+
 def names_of_layers(network, image):
-    """The layers at work as a text: "conv ReLU conv norm ReLU conv"; a function such as torch.relu is not seen."""
-    short = {"Conv2d": "conv", "BatchNorm2d": "norm", "PixelShuffle": "shuffle"}
-    names = [type(layer).__name__ for layer in layers_at_work(network, image)]
-    return " ".join(short.get(name, name) for name in names)[:300]
+    """The layers at work as a text, "conv ReLU conv norm ReLU conv", be they modules or functions such as torch.relu.
+
+    What is written in another way, x * (x > 0) for ReLU, is not seen: see `wrong_layers`.
+    """
+    from torch.overrides import TorchFunctionMode
+
+    names, within = [], []  # within: the modules that are running
+
+    class Functions(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if not within and (name := _name_of_function(function, args, kwargs or {})):
+                names.append(name)
+            return function(*args, **(kwargs or {}))
+
+    def start(module, _):
+        within.append(module)
+        names.append(SHORT.get(type(module).__name__, type(module).__name__))
+
+    leaves = [module for module in network.modules() if module is not network and not list(module.children())]
+    hooks = [module.register_forward_pre_hook(start) for module in leaves]
+    hooks += [module.register_forward_hook(lambda *_: within.clear()) for module in leaves]
+    try:
+        with Functions():
+            network.eval()(image.clone())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return " ".join(names)[:300]
+
+
+def _name_of_function(function, args, kwargs):
+    """What a function of PyTorch is in the text, or None; clamp(min=0) is ReLU."""
+    name = FUNCTIONS.get(getattr(function, "__name__", "").rstrip("_"))
+    if name == "clamp":
+        low, high = [*args[1:], None, None][:2]
+        low, high = kwargs.get("min", low), kwargs.get("max", high)
+        return "ReLU" if isinstance(low, int | float) and low == 0 and high is None else name
+    return name
 
 
 def filled(network, image, seed):
@@ -92,6 +132,18 @@ def wrong_count(found, wanted, call, causes, default):
     if found == 0:
         return f"0 parameters, expected {wanted:,}: layers in a plain list are not found; put them into nn.Sequential"
     return f"{call} has {found:,} parameters, expected {wanted:,}: {causes.get(found - wanted, default)}"
+
+
+def wrong_layers(evidence, expected, room=60):
+    """The sentence for "layers", as `names_of_layers` has them, that are not the expected ones, or None.
+
+    Where no activation is seen, there may be one that cannot be seen: the sentence allows for it.
+    """
+    found, right = evidence.get("layers"), expected["layers"]
+    if not isinstance(found, str) or found == right:
+        return None
+    seen = "" if set(found.split()) - {*SHORT.values(), "clamp"} else "as far as can be seen "
+    return f"{seen}it runs {found[:room] or 'no layer'}, expected {right}"
 
 
 def missing_setting(evidence, i):

@@ -22,6 +22,7 @@ import numpy as np
 from course_utils.exercises import Claim
 
 _raised = ContextVar("raised", default=None)
+_answered = ContextVar("answered", default=None)  # the questions of the probe under way that have had an answer
 LONGEST_SENTENCE = 199  # characters
 LARGEST_ARRAY = 100_000  # values
 LONGEST_TEXT = LONGEST_PRINT = 2000  # characters
@@ -36,8 +37,9 @@ class Findings:
 
     Attributes:
         evidence: {name: array, number or text}.
-        attempted: False if the answer raised NotImplementedError.
-        error: the first thing raised, in a line; `where`: the student's line; `trace`: the whole traceback.
+        attempted: False if the answer raised NotImplementedError at the first question, and so is a skeleton yet.
+        error: the first thing raised, in a line (none if not attempted); `where`: the student's line; `trace`: the
+            whole traceback.
         printed: the beginning of what the answer printed.
     """
 
@@ -55,16 +57,27 @@ def collect(probe, answer, rng):
     Returns:
         Findings; whatever the answer raises is part of them, except KeyboardInterrupt.
     """
-    evidence, attempted = {}, True
+    evidence, skeleton = {}, None
+    token = _answered.set([])
     with _as_before(), _quiet() as printed, noting() as raised:
         try:
             evidence = {str(name): plain(value) for name, value in probe(answer, rng).items()}
-        except NotImplementedError:
-            attempted = False
         except (Exception, SystemExit) as error:
-            raised.insert(0, error)
-    about = _about(raised[0]) if raised else {}
-    return Findings(evidence, attempted, printed=printed.text, **about)
+            if _is_not_written(error):
+                skeleton = error
+            else:
+                raised.insert(0, error)
+    _answered.reset(token)
+    if skeleton is not None:
+        return Findings({}, attempted=False, where=_about(skeleton)["where"], printed=printed.text)
+    return Findings(evidence, printed=printed.text, **(_about(raised[0]) if raised else {}))
+
+
+def _is_not_written(error):
+    """Is this the `raise NotImplementedError` of a skeleton of which nothing has worked yet? Libraries raise it too."""
+    if not isinstance(error, NotImplementedError) or _answered.get():
+        return False
+    return _is_students(traceback.extract_tb(error.__traceback__)[-1].filename)
 
 
 def plain(value):
@@ -167,13 +180,16 @@ def undisturbed(rng):
 def ask(evidence, name, question):
     """Note under `name` what a question brings back, or its error as a text, "TypeError: ...".
 
-    A dict is noted value by value, as "name: key". NotImplementedError goes through: the answer is not written yet.
+    A dict is noted value by value, as "name: key". The NotImplementedError of an answer that is not written yet goes
+    through.
     """
     try:
         found = question()
-    except NotImplementedError:
-        raise
+        if (answered := _answered.get()) is not None:
+            answered.append(name)
     except (Exception, SystemExit) as error:
+        if _is_not_written(error):
+            raise
         if (listener := _raised.get()) is not None:
             listener.append(error)
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

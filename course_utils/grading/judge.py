@@ -77,7 +77,7 @@ def verdict(exercise, findings, expected, hidden=False):
     """
     remaining = 0 if hidden else sum(claim.hidden for claim in exercise.claims)
     if not findings.attempted:
-        return Verdict(exercise.name, "not attempted", remaining=remaining)
+        return Verdict(exercise.name, "not attempted", remaining=remaining, where=findings.where)
     claims = [claim for claim in exercise.claims if hidden or not claim.hidden]
     results = tuple(_result(claim, findings.evidence, expected) for claim in claims)
     said = {"printed": findings.printed}

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
+from types import FunctionType
 
 from course_utils.exercises import exercises, find
 from course_utils.files import CourseError, atomic
@@ -36,7 +37,8 @@ def check(name, answer):
         CourseError: no exercise of that name, or an answer that is no function or class.
     """
     exercise = find(name)
-    if not callable(answer):
+    made = isinstance(exercise.load_reference(), type) and not isinstance(answer, type | FunctionType)
+    if not callable(answer) or made:
         kind = exercise.answer
         raise CourseError(
             f"check({name!r}, ...) takes {kind} itself, not a {type(answer).__name__}: no brackets after it"
@@ -121,6 +123,8 @@ class Report:
     def blame(self):
         """What was raised, and where in the student's code."""
         error, where = self.verdict.error, self.verdict.where
+        if self.verdict.outcome == "not attempted":
+            return f"Put your own lines in the place of {where}" if where else ""
         return f"{error}, in {where}" if where else error
 
     @property

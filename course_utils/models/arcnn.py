@@ -13,8 +13,8 @@ class ARCNN(nn.Module):
 
     SRCNN with one layer more: 9x9 to 64 maps takes features, 7x7 to 32 cleans them, 1x1 to 16 maps them to those of a
     clean image, 5x5 puts the image together. Between them stands PReLU, which learns one slope for each map. Every
-    layer keeps height and width. There are 117,843 parameters on three channels, and 106,673 on one: the paper's
-    106,561 and 112 slopes.
+    layer keeps height and width. There are 117,843 parameters on three channels. On one there are 106,673: the 106,561
+    weights and biases of the published layers (9x9, 7x7, 1x1, 5x5; 64, 32, 16, 1 maps), and 112 slopes of PReLU.
 
     Args:
         channels: of the image, in and out: 3 for colour, 1 for the Y of YCbCr, as in the paper.

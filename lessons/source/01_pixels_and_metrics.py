@@ -42,10 +42,9 @@ x = cu.to_tensor(photo)  # float32 (3, H, W)
 print("bytes: ", photo.shape, photo.dtype, "and one pixel:", photo[200, 300])
 print("tensor:", tuple(x.shape), x.dtype, "and the same one:", x[:, 200, 300])
 # %% [markdown] lang="en"
-# Row first, then column, counted from the top left. Three things go wrong so often that you should know them by
-# sight. OpenCV reads files with *blue first*. `reshape` makes a (3, H, W) out of (H, W, 3) without moving a single
-# number; what is needed is `permute`, or `np.moveaxis`. And bytes do not subtract as numbers do. The first two look
-# like this:
+# Row first, then column, counted from the top left. Three things go wrong so often that you should know them. OpenCV
+# reads files with *blue first*. `reshape` makes a (3, H, W) out of (H, W, 3) without moving a single number; what is
+# needed is `permute`, or `np.moveaxis`. And bytes do not subtract as numbers do. The first two look like this:
 # %%
 part = photo[60:390, 130:460]
 reshaped = torch.tensor(part.reshape(3, 330, 330))  # the right shape, and still wrong
@@ -84,7 +83,7 @@ print(f"PSNR of bytes: {wrong:.2f} dB; PSNR of floats: {right:.2f} dB")
 noise = torch.from_numpy(np.random.default_rng(0).standard_normal(x.shape, np.float32))
 same = {
     "one column to the right": x.roll(1, dims=2),
-    "noise": (x + 0.0628 * noise).clamp(0, 1),
+    "noise": (x + 0.0629 * noise).clamp(0, 1),
     "blur": cu.to_tensor(cv2.GaussianBlur(photo, (0, 0), 2.813)),
     "lighter": (x + 0.0604).clamp(0, 1),
     "less contrast": 0.5 + 0.8076 * (x - 0.5),
@@ -95,9 +94,9 @@ for name, image in same.items():
 cu.compare({"original": x, **same}, view=(100, 150, 200, 200))
 # %% [markdown] lang="en"
 # (Choose above the image which two to compare, and flicker between them.) All of them have 24.4 dB, and nobody would
-# call them equal. You would hardly notice the one that is moved by a pixel; the blurred one has lost the spoon. PSNR
-# cannot tell, because it looks at each pixel alone: what stands beside it does not enter. Here is a drastic test. Both
-# images are shuffled in the same way until nothing is left but confetti:
+# call them equal. You would hardly notice the one that is moved by a pixel; the blurred one has lost every fine detail.
+# PSNR cannot tell, because it looks at each pixel alone: what stands beside it does not enter. Here is a drastic test.
+# Both images are shuffled in the same way until nothing is left but confetti:
 # %%
 order = torch.randperm(x[0].numel(), generator=torch.Generator().manual_seed(0))
 shuffled = lambda image: image.flatten(1)[:, order].view_as(image)
@@ -106,7 +105,7 @@ print(f"blur: {psnr(same['blur'], x):.4f} dB, both images shuffled: {psnr(shuffl
 # So PSNR is no measure of beauty. It is the measure of a squared error, and within its limits an honest one: it needs
 # no settings but the range, and it cannot be pleased by pretty details in the wrong place.
 #
-# <details><summary>Then why does nearly every paper report it, and why do most networks train on it?</summary>
+# <details><summary>Then why does nearly every paper report it, and why are so many networks trained on it?</summary>
 #
 # It is simple, the same in every program (if one avoids the mistakes of this lesson), smooth, and it has a meaning:
 # if you must guess a pixel and do not know it, the guess with the smallest mean squared error is the mean of all that
@@ -132,8 +131,8 @@ print(f"blur: {psnr(same['blur'], x):.4f} dB, both images shuffled: {psnr(shuffl
 # | studio range (television, MATLAB, nearly all published PSNR of Y) | (16 + 219 · y) / 255 | (128 + 224 · c) / 255 |
 # | full range (JPEG files) | y | 128/255 + c, clipped to [0, 1] |
 #
-# (The clipping is for pure blue and pure red: there c is 0.5, and 128/255 + 0.5 is a little more than 1. In the table
-# everything is divided by 255, for in this course an image lies in [0, 1].)
+# (c stands for cb or cr. The clipping is for pure blue and pure red: there c is 0.5, and 128/255 + 0.5 is a little more
+# than 1. In the table everything is divided by 255, for in this course an image lies in [0, 1].)
 #
 # ### Your turn
 #
@@ -163,8 +162,9 @@ cu.show_batch({"Y": planes[:1], "Cb": planes[1:2], "Cr": planes[2:]}, columns=3)
 
 
 # %% [markdown] lang="en"
-# Y is a good black-and-white photograph, with all the edges. Cb and Cr are pale and soft: grey is "no colour"; the red
-# saucer has little blue (darker in Cb) and much red (lighter in Cr).
+# Y is a good black-and-white photograph, with all the edges. Cb and Cr have little contrast and soft edges. Middle
+# grey is "no colour", as on the white rim of the cup; the red saucer has little blue (darker in Cb) and much red
+# (lighter in Cr).
 #
 # ### Your turn
 #
@@ -200,7 +200,7 @@ colour_blurred = ycbcr_to_rgb(torch.stack([y, smooth(cb), smooth(cr)]))
 print(f"light blurred: {psnr(light_blurred, x):.2f} dB   colour blurred: {psnr(colour_blurred, x):.2f} dB")
 cu.compare({"colour blurred": colour_blurred, "light blurred": light_blurred, "original": x}, view=(60, 130, 300, 300))
 # %% [markdown] lang="en"
-# The eye sees form in light, and fills in the colours; so JPEG files keep Cb and Cr at half the size, and networks
+# The eye sees form in light, and fills in the colours; so most JPEG files keep Cb and Cr at half the size, and networks
 # for super-resolution often work on Y alone (lesson 2). That makes "the PSNR of Y" the usual figure, and brings us to
 # the next question: *which* Y?
 #
@@ -211,8 +211,8 @@ cu.compare({"colour blurred": colour_blurred, "light blurred": light_blurred, "o
 # five images called Set5 the published figure is 30.39 dB. Anybody can repeat it, and many got something else.
 #
 # Reducing is where they part. A new pixel stands for 3 × 3 old ones. MATLAB, which made the published figures,
-# stretches the cubic over all of them. OpenCV's cubic looks at the same 4 × 4 neighbours whatever the size, and skips
-# the rest. Here is a scanned page, reduced by both:
+# stretches the cubic over all of them. OpenCV leaves it as narrow as for enlarging: at exactly a third, the middle
+# one of the nine gets all the weight, and the other eight are skipped. Here is a scanned page, reduced in both ways:
 # %%
 folder = cu.data.course_pages()
 page = cu.data.PairedImages(cu.data.pairs_in(folder / "test"))[profile.choose(test=1, cpu=2, gpu=2)]
@@ -303,7 +303,7 @@ for name, photos in sets.items():
 # 31.58<!-- photographs, enlarged with align_corners=True ±0.02 --> dB. Three different tests under one name. A network
 # trained with one and tested with another is not bad; it was asked for something else.
 #
-# And that was the degradation alone. Now keep the fair one, and change only **what is measured**:
+# And that was the resizing alone. Now keep the fair one, and change only **what is measured**:
 # %%
 def pooled(pairs):
     errors = [(made - image)[:, 3:-3, 3:-3].square().mean() for made, image in pairs]
@@ -311,7 +311,7 @@ def pooled(pairs):
 
 
 def in_bytes(pairs):
-    pairs = [(255 * torch.cat(pair)[:, 3:-3, 3:-3]).round().byte().numpy() for pair in pairs]
+    pairs = [(255 * torch.cat(pair)[:, 3:-3, 3:-3]).round().byte().numpy() for pair in pairs]  # each (2, H, W)
     return np.mean([10 * np.log10(255**2 / np.mean((made - image) ** 2)) for made, image in pairs])
 
 
@@ -336,8 +336,8 @@ for name, photos in sets.items():
 # (All but the fourth row are means of the PSNR of each image. The fourth puts the errors of all images together first,
 # and there the worst image rules.)
 #
-# The degradation is the same in all five rows; only what was looked at differs. The step from plain bicubic to the
-# first network, SRCNN, was 2 dB on Set5; the mistakes here are worth 1.3, 1.8, 1.7 and 3.5.
+# The resizing is the same in all five rows; only what was looked at differs. The step from plain bicubic to SRCNN,
+# the network of lesson 2, was 2 dB on Set5; what differs here is worth 1.3, 1.8, 1.7 and 3.5.
 #
 # <details><summary>Why does studio range give some 1.3 dB more than full range?</summary>
 #
@@ -364,7 +364,7 @@ for name, photos in sets.items():
 #
 # SSIM = (2 · mx · my + c₁) / (mx² + my² + c₁) · (2 · cov + c₂) / (vx + vy + c₂)
 #
-# Each factor is 1 if x and y are the same, and less if not: the first by lightness, the second by pattern. The small
+# The first factor is 1 where the means agree, the second where the patterns do; otherwise they are less. The small
 # constants c₁ = 0.01² and c₂ = 0.03² keep flat and black windows from 0/0.
 #
 # ### Your turn
@@ -394,13 +394,13 @@ names = ("one column to the right", "noise", "blur", "lighter")
 cu.show_batch({name: maps[name].mean(dim=0).clamp(0, 1)[50:350, 100:400] for name in names}, columns=4, zoom=1)
 # %% [markdown] lang="en"
 # In the maps, white is "alike" and black is "not at all". Lighter and less contrast are good
-# (0.908<!-- lighter * SSIM ±0.002 --> and 0.881<!-- less contrast * SSIM ±0.002 -->): the pattern is still there. Blur
-# loses it at edges and in fine detail (0.681<!-- blur * SSIM ±0.002 -->). Noise is worst
-# (0.465<!-- noise * SSIM ±0.002 -->): on the smooth parts there *was* no pattern, so any is wrong. That is closer to
-# what you see; but the shift of one column, which nobody sees, gets no more than
-# 0.756<!-- one column to the right * SSIM ±0.002 -->.
+# (0.908<!-- lighter * SSIM ±0.002 --> and 0.881<!-- less contrast * SSIM ±0.002 -->): the pattern is still there, and
+# only where the photograph is dark does a little more light make a large difference. Blur loses it at edges and in fine
+# detail (0.681<!-- blur * SSIM ±0.002 -->). Noise is worst (0.464<!-- noise * SSIM ±0.002 -->): on the smooth parts
+# there *was* no pattern, so any is wrong. That is closer to what you see; but the shift of one column, which nobody
+# sees, gets no more than 0.756<!-- one column to the right * SSIM ±0.002 -->.
 #
-# SSIM has settings, and so there are several of it. Here are four, all of the noisy photograph:
+# SSIM has settings, and so there is more than one SSIM. Here are four, all of the noisy photograph:
 # %%
 from skimage.metrics import structural_similarity
 
@@ -415,9 +415,9 @@ variants = {
 for name, options in variants.items():
     print(f"SSIM, {name}: {structural_similarity(*pair, channel_axis=0, **options):.4f}")
 # %% [markdown] lang="en"
-# The first is what you wrote, and what this course uses; a default costs or gives two hundredths. The wrong range is
-# worse, because c₁ and c₂ grow with it: for 0 to 255, c₂ = (0.03 · 255)² is about 58, while variances in [0, 1] stay
-# below 0.25. The second factor becomes (tiny + 58) / (tiny + 58), and the noisiest image is perfect:
+# The first is what you wrote, and what this course uses; a default gives or takes two hundredths. The wrong range is
+# worse, because c₁ and c₂ grow with it: for 0 to 255, c₂ = (0.03 · 255)² is 58.5, while variances in [0, 1] stay below
+# 0.25. The second factor becomes (tiny + 58.5) / (tiny + 58.5), and the noisiest image is perfect:
 # 0.9999<!-- SSIM, range of 0 to 255 assumed: ±0.0001 -->.
 #
 # ## 6. Can a measure be cheated?
@@ -449,14 +449,14 @@ mean_luma_error = cu.check("mean_luma_error", mean_luma_error)
 
 
 # %% [markdown] lang="en"
-# Four entries to the competition, for all test pages, also those of the unknown scanner. The first hands in the
+# Four entries to the competition, for all test pages, also those of the unseen scanner. The first hands in the
 # scans. The second denoises them (how, part 7 shows). The third throws the page away: from the training pages it has
 # learnt, with a straight line, how light an original is whose scan is so light, and it answers with an even grey. It
 # knows nothing that it should not know. The fourth had the originals, and holds them upside down.
 # %%
 def load(part):
     pages = cu.data.PairedImages(cu.data.pairs_in(folder / part))
-    return zip(*(pages[i] for i in range(len(pages))))  # scans, originals
+    return zip(*(pages[i] for i in range(len(pages))))  # all scans, all originals
 
 
 def mean_y(image):
@@ -479,7 +479,7 @@ def denoised(scan, strength=6):
 
 
 # %%
-scans, originals = (known + unseen for known, unseen in zip(load("test"), load("unseen")))
+scans, originals = (known + unseen for known, unseen in zip(load("test"), load("unseen")))  # known, then unseen
 entries = {
     "the scan": scans,
     "denoised": [denoised(scan) for scan in scans],
@@ -493,20 +493,20 @@ for name, images in entries.items():
 
 # %% [markdown] lang="en"
 # Upside down is perfect. The grey sheet is off by 4.12<!-- an even grey * off by ±0.05 --> and beats the denoised
-# pages with 7.11<!-- denoised * off by ±0.05 -->. Of a quarter of a million pixels this measure sees one number, and
-# whatever finds that number wins.
+# pages, which are off by 7.11<!-- denoised * off by ±0.05 -->. Of a quarter of a million pixels this measure sees one
+# number, and whatever finds that number wins.
 #
-# **Now look at the other two columns.** PSNR throws the grey sheet out
-# (13.44<!-- an even grey * PSNR ±0.05 --> dB). But SSIM gives it 0.557<!-- an even grey * SSIM ±0.002 -->, *more* than
-# the scan with 0.534<!-- the scan * SSIM ±0.002 -->: half of a page is blank paper, and there an even grey has the
-# right pattern, none, whereas the scan has its dots. Each of the three measures can be fooled, but not by the same
-# trick. Report all three, and look at the images.
+# **Now look at the other two columns.** PSNR throws the grey sheet out (13.44<!-- an even grey * PSNR ±0.05 --> dB).
+# But SSIM gives it 0.557<!-- an even grey * SSIM ±0.002 -->, *more* than the scan with
+# 0.534<!-- the scan * SSIM ±0.002 -->: half of a page is plain paper, and there an even grey has the right pattern,
+# none, whereas the scan has its dots. Each of the three measures can be fooled, but not by the same trick. Report all
+# three, and look at the images.
 #
 # ## 7. Back to the page: what can be done without a network?
 #
 # People restored images before there were networks. Three classics, each in one call of OpenCV:
 #
-# - the *median* takes, of each 3 × 3 pixels, the middle one: specks and hairs lose the vote;
+# - the *median* sorts each 3 × 3 pixels by value and takes the fifth of the nine: specks and hairs lose the vote;
 # - the *bilateral filter* averages neighbours, but only those of a similar colour, so that edges stay;
 # - *non-local means* averages pixels whose surroundings look alike, wherever they are.
 #
@@ -523,9 +523,9 @@ for name, method, strengths in (("bilateral", bilateral, (25, 50, 75, 100)), ("n
         print(f"{name}, strength {strength}: {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}")
 # %% [markdown] lang="en"
 # Strong enough to melt the dots, weak enough to keep the letters: 50 and 6 by PSNR. (By SSIM one would take more. Which
-# measure you tune with is a choice as well.) Now the test pages. Each `board.add` measures a method on the pages of
-# the known scanners and of the unseen one; the results stay for all later lessons. In brackets stands the gain over
-# the scan as it is.
+# measure you tune with is a choice as well.) Now the test pages. Each `board.add` measures a method on the pages of the
+# known scanners and of the unseen one; the results stay for all later lessons. In brackets stands the gain over the
+# scan as it is; SSIM and mean Y are those of the known scanners.
 # %%
 board = cu.Board("01_pixels_and_metrics")
 classics = {
@@ -540,9 +540,9 @@ for name, method in classics.items():
 # %% [markdown] lang="en"
 # The bilateral filter gains 0.78<!-- bilateral: * dB ( ±0.02 --> dB. The median *loses*
 # 0.08<!-- median 3 × 3: * dB (- ±0.02 --> by PSNR, for it thins the letters, and yet SSIM rises to
-# 0.693<!-- median 3 × 3: * SSIM ±0.002 -->. But all three leave the mean Y about as wrong as it was. Of course:
-# averaging neighbours does not change how light a page is, and in lesson 0 the colours were among the worst of the
-# six effects.
+# 0.693<!-- median 3 × 3: * SSIM ±0.002 -->. But the error of the mean Y changes by no more than a grey level. Of
+# course: averaging neighbours does not change how light a page is, and in lesson 0 the colours were among the worst of
+# the six effects.
 #
 # So treat the colour as well, as simply as possible. Every restored colour shall be a weighted sum of the scanned
 # red, green and blue, and a constant: three rows of four numbers, a 3 × 4 matrix, for all pixels of all pages. Which
@@ -559,6 +559,7 @@ def colour_matrix(prepare):
 
 
 def recolour(matrix, image):
+    # the three columns times the colour of each pixel, and the constant
     return torch.einsum("ij,jhw->ihw", matrix[:, :3], image) + matrix[:, 3:, None]
 
 
@@ -590,11 +591,11 @@ i = profile.choose(test=1, cpu=2, gpu=2)
 shown = {"colour matrix + bilateral": best(scans[i]), "bilateral": bilateral(scans[i], 50)}
 cu.compare({**shown, "scan": scans[i], "original": originals[i]}, reference="original")
 # %% [markdown] lang="en"
-# Twelve numbers and a filter from 1998. This is the line that a network has to beat, and it is higher than most
-# people expect: compare with it, and not with the scan. **Look for what it cannot do**, here and on other pages
-# (change `i`, 0 to 11): large dots stay, thin letters are frayed, hairs and scratches are still there, and so is the
-# other side of the sheet. None of these is a matter of one pixel's colour or of a few neighbours. For them one has to
-# know what pages look like, and that is what networks learn.
+# Twelve numbers and a filter from 1998. This is the line that a network has to beat, and it is higher than most people
+# expect: compare with it, and not with the scan. **Look for what it cannot do**, here and on other pages (change `i`: 0
+# to 5 are scans of the known scanners, 6 to 11 the same pages from the unseen one): large dots stay, thin letters are
+# frayed, hairs and scratches are still there, and so is the other side of the sheet. None of these is a matter of one
+# pixel's colour or of a few neighbours. For them one has to know what pages look like, and that is what networks learn.
 #
 # <details><summary>By the competition's measure, "colour matrix + bilateral" is worse than "colour matrix" alone, and
 # no better than the untouched scan (see the board). Has it failed?</summary>
@@ -618,13 +619,14 @@ cu.progress()
 #   range, which border, the mean of what.
 # - SSIM compares means and patterns in windows. It has settings, and it likes blank paper.
 # - The error of the mean Y sees one number of an image, and can be won without an image.
-# - Bicubic is not bicubic: with antialiasing, as MATLAB, or the figures are not comparable.
+# - Bicubic is not bicubic: with antialiasing, as in MATLAB, or the figures are not comparable.
 # - Without a network: 2.42<!-- colour matrix + bilateral: * dB ( ±0.02 --> dB over the scan, by twelve numbers and a
 #   bilateral filter.
 #
 # **Three common errors**
 #
-# 1. *The PSNR is wonderful.* Bytes subtracted, 255 for the range of floats, or a range read from the image.
+# 1. *The PSNR is wonderful.* Bytes subtracted, 255 for the range of floats, or a range taken from the values of the
+#    image.
 # 2. *The PSNR is 1 to 2 dB off the published one.* Y of full range or RGB in place of studio Y; another bicubic; no
 #    border left out.
 # 3. *The result is good on average, and bluish.* Red and blue swapped on the way in or out; always look at one image.

@@ -7,8 +7,8 @@
 # looked at many sharp photographs make them up *better*?
 #
 # In 2014 Dong, Loy, He and Tang tried it with the smallest network that might do: three convolutions, 8,129 numbers.
-# It beat methods that had taken ten years to grow, and the field has been learning ever since. You write that network
-# and train it here, in less than a minute.
+# It beat methods that had taken ten years to grow, and the field has been learning ever since. You write that
+# network here, and training it takes less than a minute.
 #
 # | Part | Question | You write |
 # |---|---|---|
@@ -21,8 +21,8 @@
 # | 7 | When does it fail? | |
 # | 8 | Back to the page: is a scan a blurred page? | |
 #
-# **At the end** you have a network that beats bicubic enlargement by more than a decibel, you know which part of that
-# is owed to its being a *network*, you have broken it by a change that no eye would notice, and you have tried it on
+# **At the end** you have a network that beats bicubic enlargement by about a decibel, you know which part of that is
+# owed to its being a *network*, you have broken it by a change that you would hardly notice, and you have tried it on
 # the scanned pages. **Time:** two minutes of computing on two CPU cores, and an hour of yours.
 # %%
 import cv2
@@ -79,8 +79,8 @@ def low_resolution_pair(image, scale):
 # %%
 low_resolution_pair = cu.check("low_resolution_pair", low_resolution_pair)
 # %% [markdown] lang="en"
-# The cat, reduced to a third and enlarged again. The eye sees it at once at the whiskers; **what has happened to the
-# fur on the forehead?**
+# The cat, reduced to a third and enlarged again. **What has happened to the fur between the eyes?** Then zoom out
+# (`Fit`) and look for the whiskers.
 # %%
 degraded, clean = low_resolution_pair(photo, scale)
 print(f"{clean.numel():,} pixels, made of {clean.numel() // scale**2:,} numbers")
@@ -98,7 +98,7 @@ cu.show_batch({"what was lost, × 3": lost})
 # nothing was lost there. So a network that sharpens has to put *lines* back, thin ones, at the right places.
 #
 # Now all photographs. Training, validation and test each have photographs of their own. Beside our test photographs
-# stands Set5, five images on which the whole field has reported for more than ten years, if you have it.
+# stands Set5, if you have it: five images on which the whole field has reported for more than ten years.
 # %%
 def pairs_of(photographs):
     return [low_resolution_pair(light(image), scale) for image in photographs.values()]
@@ -134,9 +134,9 @@ report("bicubic", unchanged)
 # <details><summary>Stripes with a period of four pixels are reduced to a third. Which network can bring them back?
 # </summary>
 #
-# None. An image of a third of the size can hold stripes of six old pixels or more, one light and one dark pixel of its
-# own; finer ones are averaged to an even grey before the reduction, and an even grey is all that is left. A network
-# can *invent* stripes there if it has learnt that such places usually have some, and PSNR will punish it whenever it
+# None. An image of a third of the size can hold stripes with a period of six old pixels or more, one light and one
+# dark pixel of its own; finer ones are averaged to a nearly even grey, and that is all that is left. A network can
+# *invent* stripes there if it has learnt that such places usually have some, and PSNR will punish it whenever it
 # invents the wrong ones. What can be restored is what left a trace: an edge is still an edge when it is blurred.
 #
 # </details>
@@ -179,8 +179,8 @@ cu.show_batch({"one kernel, 13 × 13": 0.5 + 0.5 * kernel[0] / kernel.abs().max(
 #
 # ## 3. What are the three layers?
 #
-# SRCNN says "if" with ReLU, which lets through what is positive and stops the rest. Between two ReLUs stand
-# convolutions. The authors read them so:
+# SRCNN says "if" with ReLU, which lets through what is positive and stops the rest. There is one after the first
+# convolution and one after the second. The authors read the three layers so:
 #
 # | Layer | Kernel | Maps | What it may be doing | Parameters |
 # |---|---|---|---|---|
@@ -188,8 +188,9 @@ cu.show_batch({"one kernel, 13 × 13": 0.5 + 0.5 * kernel[0] / kernel.abs().max(
 # | 2 | 1 × 1 | 64 → 32 | turn features of a blurred patch into those of a sharp one | 32 · 64 + 32 = 2,080 |
 # | 3 | 5 × 5 | 32 → 1 | put the image together from overlapping patches | 25 · 32 + 1 = 801 |
 #
-# That is why it is called "9-1-5", and in sum it has 8,129 parameters. ("What it may be doing" is intuition, and it
-# comes from the older methods that worked in exactly these steps. Nobody forces the layers to keep to it.)
+# After its kernels it is called "9-1-5", and in sum it has 8,129 parameters. (Later the authors published a larger
+# one as well, "9-5-5".) "What it may be doing" is intuition, and it comes from the older methods that worked in exactly
+# these steps. Nobody forces the layers to keep to it.
 #
 # <details><summary>How many pixels of the input does one pixel of the output depend on?</summary>
 #
@@ -203,24 +204,26 @@ cu.show_batch({"one kernel, 13 × 13": 0.5 + 0.5 * kernel[0] / kernel.abs().max(
 #
 # **The border.** Each layer keeps the size of the image (`padding=k // 2`), and beyond the border one has to make
 # something up: zeros, or the outermost pixel over and over (`padding_mode="replicate"` of `nn.Conv2d`). Both are fine
-# if training and use agree. The authors' own weights were trained without any padding and want "replicate"; with zeros
-# they lose almost three decibels on Set5 (32.75 → 29.97, measured when this course was made).
+# if training and use agree. The authors' own weights for 9-5-5 were trained without any padding and want "replicate";
+# with zeros they lose almost three decibels on Set5 (32.75 → 29.97, measured when this course was made).
 #
 # **The output.** The last layer gives the image itself, with nothing behind it: no ReLU, no clipping. `cu.restore`
 # clips at the very end.
 #
 # **The start.** A network starts with random weights, so it starts by turning the image into noise, and must first of
 # all learn to copy what it was given. We can spare it that. Let the first map of every layer hand the image on: a
-# kernel with a single 1 in its middle (called a *dirac*) and a bias of 0. All other maps start at random, as PyTorch
-# makes them. Then the untrained network gives back its input, and training begins at the bicubic image instead of at
-# nothing. With three colours, the first three maps do it.
+# kernel with a single 1 in its middle and zeros elsewhere (called a *dirac*), and a bias of 0. ReLU lets it pass, for
+# light is never negative. All other maps start at random, as PyTorch makes them. Then the untrained network gives back
+# its input, and training begins at the bicubic image instead of at nothing. With three colours, the first three maps
+# do it, one for each colour.
 #
 # ### Your turn
 #
 # Write `SRCNN`. `kernels` are the three sides. With `c` for one of the convolutions, `c.weight.detach()[:channels]` are
 # the kernels of its first maps, to be handed to `nn.init.dirac_`, and `c.bias.detach()[:channels]` their biases, for
-# `nn.init.zeros_`. Set `receptive_radius` too: how many pixels to each side does it look? (Tiling asks for it;
-# checkpoints ask for `config`.)
+# `nn.init.zeros_`. (`detach` gives the bare numbers; what you change there is changed in the network.) Set
+# `receptive_radius` too: how many pixels to each side does it look? `cu.restore` cuts large images into tiles and has
+# to know it; `config` says how to build the network again when it is loaded from a file.
 # %% exercise="srcnn" answer="course_utils.models.srcnn:SRCNN"
 class SRCNN(nn.Module):
     """Sharpen an image that was enlarged bicubically: y -> the restored image itself, both (N, C, H, W), not clipped.
@@ -292,8 +295,9 @@ print(f"the loss of the enlarged cat is {loss:.6f}: {10 * torch.log10(1 / loss):
 #
 # ## 5. Does it learn to sharpen?
 #
-# Patches of 24 × 24 pixels from the seven training photographs, turned and mirrored at random, 16 at a time. First a
-# quick experiment of 300 steps on the question above: **what is the start worth?** Three networks, alike but for their
+# Patches of 24 × 24 pixels from the seven training photographs, turned and mirrored at random, 16 at a time. `cu.fit`
+# is the loop that trains; lesson 5 takes it apart. It keeps the weights that did best on the validation photographs.
+# First a quick experiment of 300 steps: **what is the start of part 3 worth?** Three networks, alike but for their
 # first weights: those that hand the image on, those that PyTorch makes, and those of the paper (chance, very small).
 # %%
 train = cu.data.Patches(
@@ -319,8 +323,7 @@ def as_in_the_paper(network):
 
 # %%
 by = lambda network: lambda degraded: cu.restore(network, degraded)  # to restore by a network
-starts = {"PyTorch's start": as_pytorch_does, "the paper's start": as_in_the_paper}
-starts = {"handing on": lambda network: None, **starts}
+starts = {"handing on": lambda network: None, "PyTorch's start": as_pytorch_does, "the paper's start": as_in_the_paper}
 steps = profile.choose(test=4, cpu=300, gpu=300)
 for name, start in starts.items():
     torch.manual_seed(0)
@@ -335,6 +338,8 @@ for name, start in starts.items():
 # up; the authors trained for days. Whoever has 40 seconds takes the better start.
 #
 # ### The long run
+#
+# In the figure, the training loss is on the left, the PSNR of the validation photographs on the right.
 # %%
 budget = profile.choose(test={"steps": 6}, cpu={"seconds": 40}, gpu={"steps": 100_000})
 torch.manual_seed(0)
@@ -364,12 +369,14 @@ for name, pair in zip(cu.data.photographs("test"), tests["photographs"]):
 # %% [markdown] lang="en"
 # Grace Hopper gains most, from 28.31<!-- grace_hopper bicubic * convolution ±0.05 --> dB to
 # 29.45<!-- grace_hopper bicubic * SRCNN ±0.4 -->: dark cloth against light, ribbons, the stripes of a flag, one hard
-# edge beside the other. Flower and coffee, with clear rims, gain as well. But on the cat the network
-# (33.32<!-- chelsea bicubic * SRCNN ±0.25 -->) is no better than the convolution
-# (33.39<!-- chelsea bicubic * convolution ±0.05 -->), and on the moon rather worse. Fur and dust are fine texture: no
-# edge to find, nothing for an "if" to decide. An average over five images hides such things; look at each.
+# edge beside the other. The flower, with its clear rims, gains as well, and the coffee a little. But on the cat the
+# network (33.32<!-- chelsea bicubic * SRCNN ±0.25 -->) is no better than the convolution
+# (33.39<!-- chelsea bicubic * convolution ±0.05 -->), and on the moon it is a little worse.
+# Fur and dust are fine texture: no edge to find, nothing for an "if" to decide. An average over five images hides such
+# things; look at each.
 #
-# Here is the coffee; compare the rim of the cup and the spoon.
+# Here is the coffee. **What does the convolution draw beside the rim of the cup that SRCNN does not?** (The table
+# counts the border too, so its figures are not quite those above.)
 # %%
 y, x = tests["photographs"][0]
 view = profile.choose(test=None, cpu=(120, 200, 130, 195), gpu=(120, 200, 130, 195))
@@ -378,6 +385,9 @@ cu.compare(images, reference="original", view=view)
 
 
 # %% [markdown] lang="en"
+# Echoes: faint lines that run along the rim, in the white and in the dark. The 169 weights that make an edge steep
+# also make it ring, and they cannot stop it. SRCNN has sharpened as much, and nearly without echoes.
+#
 # ### What has it learnt?
 #
 # Here are the 64 kernels of the first layer, before and after training; each is scaled by itself, zero in middle
@@ -396,9 +406,9 @@ cu.show_batch(around_grey(before), columns=16, zoom=4, title="before training")
 cu.show_batch(around_grey(after), columns=16, zoom=4, title="after training")
 # %% [markdown] lang="en"
 # Before: noise, and one dirac, the map that hands the image on. After: most kernels in the upper rows have become
-# something with a name. There are bars that lie and bars that stand, steps from dark to light, spots, and in the
-# second row strokes that run aslant. They put the question that a single convolution could not put: *is there an edge
-# here, and which way does it run?* The dirac has stayed almost as it was. The last row still looks like chance: 40
+# something with a name. There are horizontal and vertical bars, steps from dark to light, spots, and here and there
+# a slanting stroke. They put the question that a single convolution could not put: *is there an edge here, and which
+# way does it run?* The dirac has stayed almost as it was. The last row still looks like chance: 40
 # seconds are few, and some maps are hardly needed.
 #
 # <details><summary>SRCNN computes on the enlarged image. How many multiplications is that for a photograph of a million
@@ -431,7 +441,7 @@ for name, channel in zip(("Y", "Cb", "Cr"), lost):
 #
 # Write `merge_luma`: the restored Y and the bicubically enlarged colour image go in, an RGB image comes out. Lesson 1
 # has the two functions that you need, `rgb_to_ycbcr` and `ycbcr_to_rgb`, in studio range, their default; the second
-# clips to [0, 1]. It shall take a single image and a batch, so count the axes from the end: `ycbcr[..., 1:, :, :]` is
+# clips to [0, 1]. It must take a single image and a batch, so count the axes from the end: `ycbcr[..., 1:, :, :]` is
 # Cb and Cr in both cases, and `torch.cat([...], dim=-3)` puts channels on top of each other.
 # %% exercise="merge_luma" answer="course_utils.colour:merge_luma"
 def merge_luma(y, rgb):
@@ -465,19 +475,20 @@ for name, way in ways.items():
 
 
 # %% [markdown] lang="en"
-# In RGB, bicubic has 28.89<!-- RGB, bicubic ±0.02 --> dB. The restored Y makes that
+# In RGB, on the four photographs in colour, bicubic has 28.89<!-- RGB, bicubic ±0.02 --> dB. The restored Y makes that
 # 29.92<!-- RGB, Y restored ±0.25 -->; three runs on red, green and blue give
 # 29.95<!-- RGB, R, G and B restored ±0.25 -->, hardly more for three times the work. And with *perfect* colours it would
-# be 30.12<!-- RGB, Y restored, true colours ±0.25 -->: that is all that Cb and Cr still have to give. The figure is
-# lower than that of Y in any case, for it is another one: RGB, and its full range (lesson 1).
+# be 30.12<!-- RGB, Y restored, true colours ±0.25 -->: that is all that Cb and Cr still have to give. All four
+# figures are lower than those of Y, for two reasons: RGB has the full range (lesson 1), and the moon, by far the
+# easiest of the five, is grey and not among them.
 #
 # ## 7. When does it fail?
 #
 # ### It was asked for something else
 #
 # In lesson 1 there were two ways to reduce an image, both called bicubic. OpenCV's skips: at a scale of 3 it keeps
-# exactly one pixel in nine, the middle one, and throws eight away. To the eye its images look a little crisper, and
-# you would not notice which of the two a camera or a website used. **What will our network make of them? And one that
+# exactly one pixel in nine, the middle one, and throws eight away. Its images look a little crisper, but you
+# would hardly notice which of the two a camera or a website used. **What will our network make of them? And one that
 # was trained with OpenCV's, of ours?**
 # %%
 def opencv_pair(image, scale):
@@ -515,16 +526,17 @@ for name, way in ways.items():
 # | trained on skipped | 31.82<!-- trained on skipped, tested on averaged ±0.4 --> | 31.37<!-- trained on skipped, tested on skipped ±0.2 --> |
 #
 # Each network gains where it was trained, and *loses* on the other images: it does worse than no network at all. Ours
-# has learnt that every image has been averaged and must be sharpened. An image of which pixels were skipped has not
-# been averaged; it gets sharpened all the same, and its jagged edges with it. (The second network had less time, and
-# the harder task; compare along the rows.) Look at the rims of the eyes:
+# has learnt that every image has been averaged and must be sharpened. An image whose pixels were skipped has not been
+# averaged; it gets sharpened all the same, and its jagged edges with it. (The second network had less time, and the
+# harder task. So compare each with bicubic in the same column, and not the two with one another.) Look at the rims of
+# the eyes, and at the dots and dashes in the fur:
 # %%
 y, x = opencv["test"][1]
 view = profile.choose(test=None, cpu=(80, 150, 120, 180), gpu=(80, 150, 120, 180))
 images = {"skipped": y, "restored by ours": restore(y), "by its rival": cu.restore(rival, y), "original": x}
 cu.compare(images, reference="original", view=view)
 # %% [markdown] lang="en"
-# Most complaints that "the network from the paper does not work on my photographs" are this table. A network inverts
+# Many a complaint that "the network from the paper does not work on my photographs" is this table. A network inverts
 # the degradation that it was trained with. If yours is another one, or one that nobody knows, then what you need is
 # not a better network but better pairs.
 # %% [markdown] lang="en"
@@ -538,9 +550,10 @@ blurred, stripes = low_resolution_pair(stripes, scale)
 rows = {"original": stripes, "bicubic": blurred, "SRCNN": restore(blurred)}
 cu.show_batch(rows, columns=1, zoom=3)
 # %% [markdown] lang="en"
-# While the period is longer than six pixels, SRCNN gives the stripes back their contrast, which bicubic has let fade.
-# Beyond that both show even grey, as the question in part 1 had it. **Look at the broad waves on the left again:**
-# they are soft in the original, and SRCNN makes bars of them, with a hard edge. In photographs a blurred step is nearly
+# While the period is longer than about seven pixels, SRCNN gives the stripes back their contrast, which bicubic has let
+# fade, and now and then more than they had. What is finer is lost, as the question in part 1 had it: both show grey, at
+# first with a few faint stripes in the wrong places. **Look at the broad waves on the left again:** they are soft in
+# the original, and SRCNN makes bars of the dark ones, with hard edges. In photographs a blurred step is nearly
 # always a sharp one that was enlarged, so this is what it has learnt to believe.
 #
 # ### Letters
@@ -555,10 +568,10 @@ for name, image in {"bicubic": blurred, "SRCNN": restore(blurred)}.items():
 cu.compare({"bicubic": blurred, "SRCNN": restore(blurred), "original": sharp}, reference="original")
 # %% [markdown] lang="en"
 # Bicubic 21.97<!-- a page, bicubic ±0.02 -->, SRCNN 22.60<!-- a page, SRCNN ±0.25 --> dB: much less than on photographs,
-# for both. The headline is sharper, but the small print is as unreadable as before: its strokes are a pixel or two
-# wide, finer than what a third of the size can hold. And there is hardly a letter in the seven training photographs:
-# what the network knows are eyes, roofs, stones and stars. (What would you change to make a network for *text*? The
-# training images, and nothing else.)
+# for both. The headline is sharper. The small print is darker, but hardly easier to read: its strokes are a pixel or
+# two wide, finer than what a third of the size can hold. And there is hardly a letter in the seven training
+# photographs: what the network knows are eyes, roofs, stones and stars. (What would you change to make a network for
+# *text*? The training images, and nothing else.)
 #
 # ## 8. Back to the page: is a scan a blurred page?
 #
@@ -591,13 +604,14 @@ cu.compare({**images, "original": originals[1]}, reference="original")
 # %% [markdown] lang="en"
 # The scan as it is has 19.51<!-- the scan: ±0.01 --> dB. One pixel at a time, with no neighbours at all, gives
 # 21.33<!-- one pixel at a time: ±0.25 -->. That is colour, and colour only. (The colour matrix of lesson 1 gained about
-# one decibel. The other is owed to ReLU: nearly white paper can be made all white while dark tones are stretched; a
+# one decibel. The rest is owed to ReLU: nearly white paper can be made all white while dark tones are stretched; a
 # matrix has to treat both alike.)
 #
 # The whole SRCNN gains 3.94<!-- SRCNN: * dB ( ±0.5 --> dB over the scan, more than anything in lesson 1, and SSIM rises
 # to 0.750<!-- SRCNN: * SSIM ±0.04 -->: with 13 × 13 pixels it sees whole dots of the halftone, a few of them side by
 # side, and can average them where there is no edge and leave the letters alone. On the scanner that it has never met
-# it reaches 21.50<!-- SRCNN: * unseen scanner ±0.6 --> dB; part of what it learnt about colour was about three scanners.
+# it reaches 21.8<!-- SRCNN: * unseen scanner ±0.6 --> dB, which is not much more than the best method of
+# lesson 1 has there: part of what it learnt about colour was about three scanners.
 #
 # **Now look at what is left.** Compare SRCNN with the original, on paper, letters, photograph. The hairs and specks
 # are there, cleaned with care: a window of 13 × 13 cannot know that a dark line is a hair and not a stroke of a letter.
@@ -637,7 +651,7 @@ cu.progress()
 #    and Cr in the wrong order.
 #
 # **Where to read on.** Dong, Loy, He and Tang, *Image Super-Resolution Using Deep Convolutional Networks* (IEEE TPAMI
-# 2016); its section on what the layers mean is still the best. Yang, Wright, Huang and Ma, *Image Super-Resolution via
-# Sparse Representation* (IEEE TIP 2010), the method that the three layers imitate. Kim, Lee and Lee, *Accurate Image
+# 2016); its section on what the layers mean is still worth reading. Yang, Wright, Huang and Ma, *Image Super-Resolution
+# via Sparse Representation* (IEEE TIP 2010), the method that the three layers imitate. Kim, Lee and Lee, *Accurate Image
 # Super-Resolution Using Very Deep Convolutional Networks* (CVPR 2016): twenty layers that predict what was lost.
 # Next: [lesson 3, the same at a fraction of the cost](03_espcn_portraits.ipynb).

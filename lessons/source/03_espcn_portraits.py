@@ -5,7 +5,7 @@
 # The network of [lesson 2](02_srcnn.ipynb) began by enlarging its image, and then worked on every pixel of the large
 # one. But what it works *on* is the small image: enlarging adds pixels and no information. **Why compute on sixteen
 # pixels what is known about one?** In 2016 Shi and others turned the order round: work on the small image, enlarge in
-# the very last step. Their network is ESPCN, and its last step is one line that is easily got wrong.
+# the very last step. Their network is ESPCN, and its last step is one line that is easy to get wrong.
 #
 # A student project used it for portraits: faces of 44 × 44 pixels, enlarged four times. We rebuild it.
 #
@@ -25,9 +25,9 @@
 # %%
 import time
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
 
@@ -54,9 +54,10 @@ cu.show_batch({"Grace Hopper": photograph}, zoom=1)
 # ### Your turn
 #
 # Write `centre_crop`. An image may come alone or in a batch, so take height and width from the end:
-# `image.shape[-2:]`, and cut the last two axes with `image[..., rows, columns]`, where `rows` and `columns` are slices.
-# As much is cut off on either side. If that does not work out, because the rest is odd, the top and the left lose one
-# less: `(height - size) // 2`. An image that is too small is a `CourseError` that names its height and its width.
+# `image.shape[-2:]`, and cut the last two axes with `image[..., rows, columns]`, where `rows` and `columns` are
+# slices. As much is cut off on either side. If that does not work out, because the rest is odd, the top and the left
+# lose one less: `(height - size) // 2`. For an image that is too small raise a `CourseError` that names its height and
+# its width.
 # %% exercise="centre_crop" answer="course_utils.degrade.pyramid:centre_crop"
 def centre_crop(image, size):
     """The middle of an image: (..., H, W) -> (..., size, size)."""
@@ -84,7 +85,7 @@ cu.show_batch({"the portrait, 176 × 176": portrait}, zoom=2)
 #
 # The *Gaussian pyramid* does it in levels. A level blurs the image with the five weights 1, 4, 6, 4, 1, divided by
 # their sum 16, down each column and then along each row, and keeps every second pixel, beginning with the first. Two
-# levels make 44 × 44 of 176 × 176. At the border two pixels are missing; the image is mirrored there, without
+# levels turn 176 × 176 into 44 × 44. At the border two pixels are missing; the image is mirrored there, without
 # repeating the outermost pixel: before *a b c* comes *c b*.
 #
 # ### Your turn
@@ -112,8 +113,9 @@ cu.show_batch({"every 4th pixel": portrait[:, ::4, ::4], "Gaussian pyramid": sma
 
 # %% [markdown] lang="en"
 # Both have 44 × 44 pixels. Without the blur, on the left, the rims of the glasses and the edge of the cap are broken
-# into steps, and the gold on the cap is sand. On the right it is soft, and nothing is there that was not there before.
-# Fifteen of sixteen numbers are gone, and **no network brings them back**: what it can do is guess well.
+# into steps, and the gold on the cap is scattered into single pixels. On the right all is soft, and nothing is there
+# that was not there before. Fifteen of sixteen numbers are gone, and **no network brings them back**: what it can do
+# is guess well.
 #
 # ## 2. Where does a small pixel lie?
 #
@@ -161,7 +163,7 @@ cu.compare({"bicubic, in place": in_place, "original": portrait}, reference="ori
 # <details><summary>A network learns from pairs of small and large images. Does it have to be told of the
 # pixel and a half?</summary>
 #
-# No. Each of the sixteen pixels that come of a small one is computed by a filter of its own, and a filter can take
+# No. Each of the sixteen pixels that come from a small one is computed by a filter of its own, and a filter can take
 # more from the right neighbour than from the left. The shift is in the training pairs, so it is learnt with the rest.
 # That is convenient, and dangerous: the network is then right for images that were made small *in this way*. Part 7
 # tries it.
@@ -183,13 +185,16 @@ def draw(axes, codes, title):
     axes.set(title=title, xticks=[], yticks=[])
 
 
+# %%
 codes = torch.tensor([[1, 2], [3, 4]]) + 10 * torch.arange(4).view(4, 1, 1)  # (4, 2, 2): a1 is 1, b1 is 11, ...
-figure, axes = plt.subplots(1, 5, figsize=(10, 2.6), width_ratios=[1, 1, 1, 1, 2], layout="constrained")
+figure = Figure(figsize=(10, 2.6), layout="constrained")
+axes = figure.subplots(1, 5, width_ratios=[1, 1, 1, 1, 2])
 for k in range(4):
     draw(axes[k], codes[k].numpy(), f"map {'abcd'[k]} (channel {k})")
 draw(axes[4], F.pixel_shuffle(codes[None], 2)[0, 0].numpy(), "shuffled by 2: four blocks of 2 × 2")
-axes[4].axhline(1.5, color="black", linewidth=2)
-axes[4].axvline(1.5, color="black", linewidth=2)
+for line in (axes[4].axhline, axes[4].axvline):
+    line(1.5, color="black", linewidth=2)
+cu.Picture(figure, "Maps a, b, c and d, and the grid: a1 b1 a2 b2, then c1 d1 c2 d2, a3 b3 a4 b4, c3 d3 c4 d4")
 
 
 # %% [markdown] lang="en"
@@ -199,10 +204,11 @@ axes[4].axvline(1.5, color="black", linewidth=2)
 #
 # ### Your turn
 #
-# PyTorch has this (`nn.PixelShuffle` drew the grid). Write it by hand all the same: other libraries order the channels
-# in another way, and you should see why. It takes three steps and no loop. `reshape` the channels into three axes,
-# (N, C, row in the block, column in the block, H, W). Bring the axes into another order with `permute`, so that *row in
-# the block* stands right behind H, and *column in the block* right behind W. Then `reshape` joins neighbouring axes.
+# PyTorch has this (`F.pixel_shuffle` drew the grid; `nn.PixelShuffle` is the same as a layer). Write it by hand all
+# the same: other libraries order the channels in another way, and you will see what that does. It takes three steps
+# and no loop. `reshape` the channels into three axes, (N, C, row in the block, column in the block, H, W). Bring the
+# axes into another order with `permute`, so that *row in the block* stands right behind H, and *column in the block*
+# right behind W. Then `reshape` joins neighbouring axes.
 # %% exercise="pixel_shuffle" answer="course_utils.models.espcn:pixel_shuffle"
 def pixel_shuffle(features, scale):
     """Deal the channels out as sub-pixels: (N, C * scale², H, W) -> (N, C, scale * H, scale * W)."""
@@ -225,9 +231,10 @@ for name, image in orders.items():
     print(f"dealt out {name}: {evaluate([image], [portrait])['psnr']:.2f} dB")
 cu.show_batch({name: image[:, 50:106, 40:112] for name, image in orders.items()}, zoom=4)
 # %% [markdown] lang="en"
-# The middle one is the mistake that hurts: it *looks* like the portrait, with a fine weave over it, and stays that way
-# if weights trained in one library are used in another. (Trained and used with the same wrong order, a network would
-# not mind: it learns to put each map where it is needed.) The right-hand one nobody overlooks.
+# The middle one is still the portrait: every block is in its place, and flat areas look right. But within the blocks
+# rows and columns are exchanged, so every edge has teeth. The right-hand one nobody overlooks; it is what comes out if
+# weights trained in one library are used in the other. (Trained and used with the same wrong order, a network would
+# not mind: it learns to put each map where it is needed.)
 #
 # ## 4. What is the network?
 #
@@ -244,14 +251,14 @@ cu.show_batch({name: image[:, 50:106, 40:112] for name, image in orders.items()}
 # with ReLU after the first four, and the pixel shuffle at the end. These are the layers of the portrait project. The
 # paper's network has three, 5 × 5 to 64, 3 × 3 to 32 and 3 × 3 to the sub-pixels, and tanh in place of ReLU.
 #
-# **Where should it start?** With PyTorch's random weights its first images are noise around grey. As in lesson 2 it can
-# begin with something sensible instead: `nearest_start` sets the weights so that the first three maps of each layer
-# hand red, green and blue on, and each of the sixteen sub-pixels of a colour starts as a copy of its map. For one layer
-# and scale 2:
+# **Where should it start?** With PyTorch's random weights its first images are nearly black, with no face. As in
+# lesson 2 it can begin with something sensible instead: `nearest_start` sets the weights so that the first three maps
+# of each layer hand red, green and blue on, and each of the sixteen sub-pixels of a colour starts as a copy of its
+# map. For one layer and scale 2:
 # %%
 toy = nn.Conv2d(1, 4, kernel_size=3, padding=1)
 nearest_start([toy], channels=1)
-print("four kernels with a 1 in the middle:", torch.equal(toy.weight.sum(dim=(2, 3)), torch.ones(4, 1)))
+print("one of the four kernels, which are all alike:", toy.weight[1, 0].detach(), sep="\n")
 print(F.pixel_shuffle(toy(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])), 2)[0, 0].detach())
 
 
@@ -320,7 +327,7 @@ def in_two_sizes(photographs):
     return [cu.to_array(image) for x in clean for image in (x, reduce(crop_to_multiple(x, 2), 2))]
 
 
-def patches_and_pages(make_small):
+def patches_and_middles(make_small):
     images = in_two_sizes(cu.data.photographs("train"))
     patch = profile.choose(test=48, cpu=96, gpu=96)
     patches = cu.data.Patches(images, degradation=lambda clean, rng: make_small(clean), patch=patch)
@@ -330,7 +337,7 @@ def patches_and_pages(make_small):
 
 # %%
 by_pyramid = lambda clean: pyramid_reduce(clean, levels=2)
-train, valid = patches_and_pages(by_pyramid)
+train, valid = patches_and_middles(by_pyramid)
 first_small, first_clean = train[0]
 print("a pair:", tuple(first_small.shape), "and", tuple(first_clean.shape), "from", len(train), "images")
 # %% [markdown] lang="en"
@@ -365,11 +372,12 @@ cu.compare(
     {"bicubic, in place": in_place, "ESPCN": enlarged, "nearest": nearest, "original": portrait}, reference="original"
 )
 # %% [markdown] lang="en"
-# ESPCN has 21.9<!-- portrait, ESPCN: ±0.4 --> dB, over two above the bicubic enlargement. **Where do you see
-# it, and where not?** The rims of the glasses, the edge of the cap and the collar are firm again. The lines around the
-# mouth, the gold leaves and the lashes are not: they were finer than a small pixel, and nothing in 44 × 44 pixels says
-# where they lay. The mean squared error punishes a wrong guess twice, once for the line that is not there and once for
-# the one that is missing, so the network prefers none.
+# ESPCN has 21.9<!-- portrait, ESPCN: ±0.4 --> dB, over two above the bicubic enlargement. **Where do you see it, and
+# where not?** The rims of the glasses, the edge of the cap and the collar are firmer. The lines around the mouth, the
+# gold leaves and the lashes are not: they were finer than a small pixel, and nothing in 44 × 44 pixels says where they
+# lay. The mean squared error punishes a wrong guess twice, once for the line that is not there and once for the one
+# that is missing, so the network prefers none. (Look at the blue behind her
+# as well: the pale rim along the cap and the faint stripes are the network's own.)
 #
 # The other photographs of the test edition, their middles reduced in the same way:
 # %%
@@ -398,7 +406,7 @@ print(f"an MSE of 0.0025 is {10 * np.log10(1 / 0.0025):.2f} dB")
 # </details>
 # %% [markdown] lang="en"
 # What do the 48 maps hold? Folding the result shows them. Here are the sixteen of red, and what separates them: their
-# difference to the first, four times enlarged around grey, laid out as they lie in a block.
+# difference from the first, multiplied by four, with grey for zero, laid out as they lie in a block.
 # %%
 red = F.pixel_unshuffle(enlarged[None], 4)[0, :16]  # (16, 44, 44)
 apart = (0.5 + 4 * (red - red[0])).clamp(0, 1)
@@ -406,9 +414,9 @@ cu.show_batch(list(apart), [f"map {k}" for k in range(16)], columns=4, zoom=2)
 
 
 # %% [markdown] lang="en"
-# Each map is a whole portrait, 44 × 44, taken a quarter of a small pixel further on. To the right the differences grow at
-# upright edges, the sides of the face; downwards at level ones, the brim of the cap. Sixteen slightly shifted small
-# images: that is what a large image is.
+# Each map is a whole portrait, 44 × 44, taken a quarter of a small pixel further on than its neighbour. To the right
+# the differences grow at upright edges, the sides of the face; downwards at level ones, the brim of the cap. Sixteen
+# slightly shifted small images: that is what a large image is.
 # %% [markdown] lang="en"
 # <details><summary>Is there another layer that does the same as a convolution with a shuffle?</summary>
 #
@@ -481,11 +489,12 @@ print(f"by the clock, enlarging first takes {times['enlarge first'] / times['ESP
 # and writing the maps takes time as well, a wide layer keeps a processor busier than a narrow one, and clipping costs both
 # the same. Multiply-adds are a good first guess, and a clock is better.
 #
-# Is the large network better for all that work? Train it for about as many *seconds* as ESPCN, which is a seventh of the
-# steps. Then train another ESPCN for only as many *steps* as that.
+# Is the large network better for all that work? Train it for about as many *seconds* as ESPCN, which is a seventh of
+# the steps. (Not a twelfth: both wait for their patches to be cut and reduced.) Then train another ESPCN for only as
+# many *steps* as that.
 # %%
 histories = {"ESPCN, same time": history}
-fewer = settings | {"steps": -(-settings["steps"] // 7)}
+fewer = settings | {"steps": -(-settings["steps"] // 7)}  # a seventh, rounded up
 torch.manual_seed(0)
 histories["enlarge first"] = cu.fit(rivals["enlarge first"], train, valid, **fewer, loss=mse_loss)
 torch.manual_seed(0)
@@ -498,44 +507,47 @@ for name, model in (trained | {"ESPCN, same time": network}).items():
     row = f"{found.steps[-1]:6,} steps, {found.seconds[-1]:5.1f} s: validation {max(found.psnrs):.2f} dB"
     print(f"{name:18} {row}, portrait {score['psnr']:.2f} dB")
 # %%
-figure, axes = plt.subplots(figsize=(7.5, 3.6), layout="constrained")
+figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+axes = figure.subplots()
 for (name, found), style in zip(histories.items(), ("o-", "s--", "^:")):
     axes.plot(found.seconds, found.psnrs, style, label=name)
 axes.set(xlabel="training time (s)", ylabel="validation PSNR (dB)", title="The same time, the same steps")
 axes.grid(alpha=0.3)
 axes.legend()
-plt.show()
+cu.Picture(figure, "Validation PSNR against training time: ESPCN ends above enlarging first, after the same seconds")
 # %% [markdown] lang="en"
-# The figure shows validation PSNR against training time: one long line for each network that trained long, and
-# a short steep one, far left, for the ESPCN with equal steps. With equal *steps*, ESPCN is as good: it reaches
-# 24.9<!-- ESPCN, same steps * validation ±0.3 --> dB where enlarging first reaches
-# 24.7<!-- enlarge first * validation ±0.4 --> dB, in a fraction of the time. Working on the large image bought nothing.
-# With equal *time* it is better, 25.5<!-- ESPCN, same time * validation ±0.3 --> dB, because it has seen several times
-# as many patches.
+# The figure shows validation PSNR against training time: one long line for each network that trained long, and a short
+# steep one, far left, for the ESPCN with equal steps. (Compare the ends of the lines. The learning rate falls in the
+# course of a training, and that of the long one is still high when the short one ends.) With equal *steps*,
+# ESPCN is as good: it reaches 24.9<!-- ESPCN, same steps * validation ±0.3 --> dB where enlarging first reaches
+# 24.7<!-- enlarge first * validation ±0.4 --> dB, in a fraction of the time. Working on the large image bought
+# nothing. With equal *time* it is better, 25.5<!-- ESPCN, same time * validation ±0.3 --> dB, because it has seen
+# several times as many patches.
 #
-# Why not worse, with so much less work? The large image *is* the small one, smoothed; every one of its pixels can be
-# computed from a few small ones. And a 3 × 3 kernel on the small image looks at 12 × 12 pixels of the large one: ESPCN
-# sees 6 small pixels to each side, that is 24 large ones, and the other network 6.
+# Why not worse, with so much less work? The enlarged image *is* the small one, smoothed; every one of its pixels can
+# be computed from a few small ones. And a 3 × 3 kernel on the small image looks at 12 × 12 pixels of the large one:
+# ESPCN sees 6 small pixels to each side, that is 24 large ones; the rival's layers see 6 of the large ones.
 # %% [markdown] lang="en"
-# <details><summary>For which scale does working in low resolution save most, and what for a scale of
+# <details><summary>For which scale does working in low resolution save most, and what does it save for a scale of
 # 1?</summary>
 #
-# The saving is about r²: 4 for scale 2, 16 for scale 4, less what the last layer's r² times as many maps cost. For scale
-# 1 there is nothing to save, unless you *make* the image small first. Part 8 does that.
+# The larger the scale r, the more. The saving is about r² times: 4 for scale 2, 16 for scale 4, less what the last
+# layer's r² times as many maps cost. For scale 1 there is nothing to save, unless you *make* the image small first.
+# Part 8 does that.
 #
 # </details>
 # %% [markdown] lang="en"
 # ## 7. Which low resolution was it trained for?
 #
-# A small image does not say how it was made small. Train a second ESPCN, as the first, on images that were
-# reduced *bicubically*, with antialiasing, as in lesson 2, and give each network the small images of both kinds. **What
-# do you expect?** Remember the pixel and a half.
+# A small image does not say how it was made small. Train a second ESPCN in the same way, about as long, on
+# images that were reduced *bicubically*, with antialiasing, as in lesson 2, and give each network the small images of
+# both kinds. **What do you expect?** Remember the pixel and a half.
 # %%
 by_bicubic = lambda clean: reduce(clean, 4)
 other_settings = profile.choose(test=settings, cpu=settings | {"steps": 1_200}, gpu=settings)
 torch.manual_seed(0)
 other = ESPCN()
-cu.fit(other, *patches_and_pages(by_bicubic), **other_settings, loss=mse_loss)
+cu.fit(other, *patches_and_middles(by_bicubic), **other_settings, loss=mse_loss)
 small_ones, results = {"pyramid": small, "bicubic": by_bicubic(portrait)}, {}
 for learnt, model in (("pyramid", network), ("bicubic", other)):
     for name, y in small_ones.items():
@@ -545,11 +557,11 @@ for name, image in results.items():
 # %%
 cu.compare(results | {"original": portrait}, reference="original")
 # %% [markdown] lang="en"
-# *Pyramid → bicubic* is the network that was trained on the pyramid and tested on the image that was reduced bicubically.
-# Flicker between it and the original: the face jumps by a pixel and a half, up and to the left. And it is too sharp, with
-# pale rims at every edge, because the network takes back a blur that this image never had. From
-# 21.9<!-- pyramid → pyramid: ±0.4 --> dB it falls to 15.7<!-- pyramid → bicubic: ±0.8 --> dB, below what *repeating the
-# pixels* gave. The other network falls too, from 22.1<!-- bicubic → bicubic: ±0.4 --> dB to
+# *Pyramid → bicubic* is the network that was trained on the pyramid and tested on the image that was reduced
+# bicubically. Flicker between it and the original: the face jumps by a pixel and a half, up and to the left. And it is
+# too sharp, with pale rims at every edge, because the network takes back a blur that this image never had. From
+# 21.9<!-- pyramid → pyramid: ±0.4 --> dB it falls to 15.7<!-- pyramid → bicubic: ±0.8 --> dB, below what *repeating
+# the pixels* gave in part 2. The other network falls too, from 22.1<!-- bicubic → bicubic: ±0.4 --> dB to
 # 18.1<!-- bicubic → pyramid: ±0.8 --> dB: shifted the other way, and too soft.
 #
 # Neither network is at fault, and no error appears. **Degradation and network are one thing**: when you read a PSNR, ask
@@ -572,11 +584,11 @@ cu.show_batch(shown, columns=2, zoom=1) if shown else print("no folder is named"
 
 
 # %% [markdown] lang="en"
-# **The outlook.** The mean squared error asks for the average of all faces that could have been, and an average is soft;
-# SRGAN (Ledig and others, 2017) lets a second network judge whether an image looks like a photograph, and invents lashes
-# and pores that look right and are not hers, at a *lower* PSNR (25.16 dB against 27.58 in its paper) and a higher rating
-# by people. Blau and Michaeli proved in 2018 that this is no accident: past a point, closer to the truth and more like a
-# photograph exclude each other.
+# **The outlook.** The mean squared error asks for the average of all faces that could have been, and an average is
+# soft; SRGAN (Ledig and others, 2017) lets a second network judge whether an image looks like a photograph, and
+# invents lashes and pores that look right and are not hers, at a *lower* PSNR (25.16 dB against 27.58 on one of its
+# paper's test sets) and a higher rating by people. Blau and Michaeli proved in 2018 that this is no accident: past a
+# point, closer to the truth and more like a photograph exclude each other.
 #
 # ## 8. Back to the page
 #
@@ -614,7 +626,7 @@ page_settings = profile.choose(
 )
 # %%
 board, descanners, on_board = cu.Board("03_espcn_portraits"), {}, {}
-for name, build in (("half-resolution ESPCN", HalfResolution), ("its full-resolution twin", lambda: ESPCN(scale=1))):
+for name, build in (("half-resolution ESPCN", HalfResolution), ("full-resolution ESPCN", lambda: ESPCN(scale=1))):
     torch.manual_seed(0)
     descanners[name] = build()
     went = cu.fit(descanners[name], pages, valid_pages, **page_settings, loss=mse_loss)
@@ -630,8 +642,8 @@ cu.compare({"scan": scan} | restored | {"original": original}, reference="origin
 board
 # %% [markdown] lang="en"
 # At half resolution a page takes 0.05<!-- half-resolution ESPCN needs ±0.05 --> s in place of
-# 0.14<!-- its full-resolution twin needs ±0.12 --> s, and the training made more than twice as many steps. Yet it is not
-# better: 22.8<!-- half-resolution ESPCN: ±0.6 --> dB against 24.1<!-- its full-resolution twin: ±0.6 --> dB. **Why was low
+# 0.14<!-- full-resolution ESPCN needs ±0.12 --> s, and the training made more than twice as many steps. Yet it is not
+# better: 22.8<!-- half-resolution ESPCN: ±0.6 --> dB against 24.1<!-- full-resolution ESPCN: ±0.6 --> dB. **Why was low
 # resolution free for the portrait and is not for the page?**
 #
 # Because the portrait's small image held all that was known, and the page's small maps do not come cheaper: the same
@@ -640,8 +652,8 @@ board
 # with features. (That is our explanation, not a proof. You can test it: give the folded network wider layers, and spend
 # the time it saved.) It is a good bargain where time is short: FFDNet, the fast successor of DnCNN, begins in this way.
 # %% [markdown] lang="en"
-# <details><summary>Both restore the page's colours, and both are far from the original. What have they in common that
-# DnCNN, in lesson 5, does differently?</summary>
+# <details><summary>Both take the yellow out of the paper, and both are far from the original. What have they in common
+# that DnCNN, in lesson 5, does differently?</summary>
 #
 # Both have to pass the whole image through all their layers, letter by letter, only to repeat it at the end; what is
 # learnt has to fit beside it. A network that predicts *what was added* is spared that. (Intuition once more.)
@@ -654,16 +666,16 @@ cu.progress()
 # %% [markdown] lang="en"
 # ## Summary
 #
-# - A network for super-resolution can work on the small image and enlarge in its last step: r² times fewer positions,
-#   with the same layers and the same quality.
+# - A network for super-resolution can work on the small image and enlarge in its last step: for scale r that is one
+#   r²-th of the positions, with the same layers and the same quality.
 # - Pixel shuffle: channels c·r² … (c + 1)·r² − 1 are the sub-pixels of colour c, row by row.
 # - An image that was made small by a Gaussian pyramid lies a pixel and a half away from one that was made small
 #   bicubically. A network learns the degradation of its training pairs, the shift included.
 #
 # **Three common errors**
 #
-# 1. *The enlarged image looks right but has a weave over it.* The shuffle: rows and columns are swapped, or the weights
-#    come from a library that orders the channels in another way.
+# 1. *The enlarged image is in place, but its edges have teeth.* The shuffle: rows and columns are swapped. If it is grey
+#    with coloured dots, the weights come from a library that orders the channels in another way.
 # 2. *The network beats bicubic by two decibels, or loses by two.* Before you believe it: do the images lie in place?
 #    Flicker between the result and the original.
 # 3. *The shapes do not fit.* A patch has to be a multiple of the scale: 96 gives 24, and 24 gives 96 again; 98 does not.

@@ -12,10 +12,10 @@ import torch
 from course_utils import authoring
 from course_utils.exercises import LESSONS, exercises, find
 from course_utils.files import CourseError
-from course_utils.grading.judge import PUBLIC_SEED, generator
+from course_utils.grading.judge import PUBLIC_SEED, examine, generator
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wrong_answers"))
-from answers import RIGHT, WRONG
+from answers import LATER, RIGHT, WRONG
 
 NAMES = list(exercises())
 SEEDS = (PUBLIC_SEED, 1, "a secret")
@@ -80,7 +80,7 @@ def test_exercises_by_lesson():
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(CourseError, match="no exercise 'pnsr'; there are psnr, match_pairs"):
+    with pytest.raises(CourseError, match="no exercise 'pnsr'; there are psnr, rgb_to_ycbcr"):
         find("pnsr")
 
 
@@ -134,6 +134,16 @@ def test_a_wrong_answer_gets_its_sentence(name, mistake):
         assert len(sentence) < 200
 
 
+@pytest.mark.parametrize(("name", "mistake"), [(name, mistake) for name, each in LATER.items() for mistake in each])
+def test_later_claims_name_no_false_cause(name, mistake):
+    for seed in SEEDS:
+        evidence = probed(name, answer_of(name, WRONG[name][mistake][0]), seed)
+        for beginning, part in LATER[name][mistake].items():
+            (claim,) = [each for each in find(name).claims if each.text.startswith(beginning)]
+            assert not claim.holds(evidence, expected_of(name, seed))
+            assert part in claim.otherwise(evidence, expected_of(name, seed))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_two_mistakes_get_one_sentence(name):
     sentences = [first_sentence(name, mistake) for mistake in WRONG[name]]
@@ -150,13 +160,14 @@ def test_the_skeleton_is_not_attempted(name):
         probed(name, skeleton)
 
 
-def test_half_a_network_is_not_attempted():
+def test_half_a_network_is_judged_by_what_is_written():
     class Half(find("dncnn").load_reference()):
         def restore(self, y):
             raise NotImplementedError
 
-    with pytest.raises(NotImplementedError):
-        probed("dncnn", Half)
+    verdict = examine(find("dncnn"), Half)
+    assert verdict.outcome == "does not hold" and verdict.error == "NotImplementedError"
+    assert 0 < verdict.points < find("dncnn").points
 
 
 # --- Probes ---

@@ -196,6 +196,51 @@ def test_matplotlib_keeps_its_settings():
     assert matplotlib.rcParams["font.size"] == size
 
 
+def left(self, x):
+    raise NotImplementedError
+
+
+class Whole:
+    def double(self, x):
+        return 2 * x
+
+    nothing = double
+
+
+class Half(Whole):
+    """Its double works, the rest is a skeleton yet."""
+
+    nothing = left
+
+
+def of_a_class(answer, rng):
+    evidence = {}
+    probing.ask(evidence, "double", lambda: answer().double(4))
+    probing.ask(evidence, "of nothing", lambda: answer().nothing(0))
+    return evidence
+
+
+def test_a_skeleton_says_where_and_one_that_is_half_written_is_judged(toy, capsys):
+    assert examine(TOY, unwritten).where.endswith("raise NotImplementedError")
+    cu.check("toy", unwritten)
+    said = capsys.readouterr().out
+    assert "not attempted yet" in said and "in the place of line" in said and "raise NotImplementedError" in said
+    verdict = examine(replace(TOY, probe=of_a_class, reference=f"{__name__}:Whole"), Half)
+    assert (verdict.outcome, verdict.points) == ("does not hold", 2)
+    assert verdict.error == "NotImplementedError" and verdict.where.endswith("raise NotImplementedError")
+
+
+def test_a_library_that_raises_it_is_an_error_like_any_other(toy, capsys):
+    wrong = lambda x: torch.nn.functional.interpolate(torch.zeros(1, 1, 1, 4, 4), size=2, mode="bicubic")
+    verdict = examine(TOY, wrong)
+    assert verdict.outcome == "raised" and verdict.error.startswith("NotImplementedError: ")
+
+
+def test_a_network_in_place_of_its_class_is_refused(toy):
+    with pytest.raises(CourseError, match="takes DnCNN itself, not a Linear: no brackets"):
+        cu.check("dncnn", torch.nn.Linear(1, 1))
+
+
 # Attempts, hints, progress
 
 

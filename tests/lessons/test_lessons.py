@@ -53,10 +53,13 @@ def test_runs_to_its_end_and_really_trains(name, solution):
     failure, _ = headless.execute(lesson(name), notebook, "test", progress=False)
     assert failure is None
     assert all(cell["execution_count"] for cell in notebook.cells if cell.cell_type == "code")
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    drawn = [output.data for output in outputs if "data" in output and "image/png" in output.data]
+    assert not drawn, "a bare matplotlib figure has no alt text: show it as cu.Picture(figure, text)"
     last = figures.printed(notebook)[-1]
     trainings = json.loads(last.removeprefix("trainings: "))
     assert len(trainings) >= lesson(name).path.read_text(encoding="utf-8").count("cu.fit(")
-    assert all(steps >= 5 and moved and finite for steps, moved, finite in trainings), trainings
+    assert all(steps >= 1 and moved and finite for steps, moved, finite in trainings), trainings
 
 
 @pytest.fixture(scope="module")

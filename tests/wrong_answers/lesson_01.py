@@ -21,6 +21,7 @@ def rgb_to_ycbcr(rgb, full_range=False):
     return torch.stack(planes, dim=-3)
 """
 _STUDIO = "planes = [(16 + 219 * y) / 255, (128 + 224 * cb) / 255, (128 + 224 * cr) / 255]"
+_FULL = "planes = [y, cb + 128 / 255, cr + 128 / 255]"
 _EARLY = "y = 0.299 * red + 0.587 * green + 0.114 * blue\n    cb"
 
 _WRONG_TO = {
@@ -56,6 +57,26 @@ _WRONG_TO = {
     "centre at a half, full range": (
         [("cb + 128 / 255, cr + 128 / 255", "cb + 0.5, cr + 0.5")],
         "It is 128 / 255 here too",
+    ),
+    "OpenCV's order, full range": (
+        [(_FULL, "planes = [y, cr + 128 / 255, cb + 128 / 255]")],
+        "Cb and Cr swapped? (OpenCV's order",
+    ),
+    "0 to 255, full range": (
+        [(_FULL, "planes = [255 * y, 255 * cb + 128, 255 * cr + 128]")],
+        "Y = y, Cb = 128 / 255 + cb",
+    ),
+    "0 to 255, full range, clipped there": (
+        [(_FULL, "planes = [255 * y, 255 * cb + 128, 255 * cr + 128]"), ("clamp(0, 1)", "clamp(0, 255)")],
+        "a division by 255 missing",
+    ),
+    "128 in place of a half": (
+        [(_FULL, "planes = [y, cb + 128, cr + 128]")],
+        "a division by 255 missing",
+    ),
+    "224 in full range": (
+        [(_FULL, "planes = [y, (128 + 224 * cb) / 255, (128 + 224 * cr) / 255]")],
+        "scaled by 224? In full range by 255",
     ),
     "not clipped": ([(".clamp(0, 1)", "")], "pure blue and pure red pass 1"),
     "channels last": ([("torch.stack(planes, dim=-3)\n", "torch.stack(planes, dim=-1)\n")], "stacked along dim=-3"),
@@ -186,6 +207,10 @@ _WRONG_RESIZE = {
         "give the result the shape",
     ),
     "no batches": ([("return resized if image.ndim == 4 else resized[0]", "return resized[0]")], "bicubic of a batch"),
+    "squeezed": (
+        [("return resized if image.ndim == 4 else resized[0]", "return resized.squeeze(0)")],
+        "squeeze(0) takes the axis of a batch of one away",
+    ),
     "no batch made": ([("image if image.ndim == 4 else image[None]", "image")], "hand it `batch`"),
     "no return": ([("    return resized if image.ndim == 4 else resized[0]\n", "")], "is a `return` missing"),
 }
@@ -261,6 +286,8 @@ _WRONG_SIMILAR = {
     "spreads for variances": ([("variance_x + variance_y", "variance_x ** 0.5 + variance_y ** 0.5")], "roots taken"),
     "the light alone": ([("return light * pattern", "return light")], "the factor of the means alone"),
     "the pattern alone": ([("return light * pattern", "return pattern")], "the one of the means, missing"),
+    "absolute value": ([("light * pattern", "(light * pattern).abs()")], "an absolute value taken"),
+    "clipped at 0": ([("light * pattern", "(light * pattern).clamp(0, 1)")], "is it clipped at 0"),
     "the mean over all": (
         [("light * pattern", "(light * pattern).mean()")],
         "of shape (), expected one number for each window",
@@ -309,7 +336,13 @@ def mean_luma_error(restored_images, clean_images):
     return sum(differences) / len(differences)
 """
 _APPEND = "differences.append(255 * abs(difference).item())"
+_LOOP = "for restored, clean in pairs_of(restored_images, clean_images):"
 _RETURN = "return sum(differences) / len(differences)"
+_COLOUR = "        if clean.shape[1] == 3:\n"
+_GREY_PIXELS = """        if clean.shape[1] == 1:
+            differences.append(255 * (restored - clean).abs().mean().item())
+            continue
+"""
 _Y = "restored, clean = luma(restored), luma(clean)"
 _FULL_Y = """y = lambda rgb: 0.299 * rgb[:, 0] + 0.587 * rgb[:, 1] + 0.114 * rgb[:, 2]
             restored, clean = y(restored), y(clean)"""
@@ -342,6 +375,13 @@ _WRONG_LUMA = {
         ],
         "It is Y already",
     ),
+    "grey pixel by pixel": ([(_COLOUR, _GREY_PIXELS + _COLOUR)], "are the pixels compared one by one"),
+    "no pairs": (
+        [(_LOOP, "for restored, clean in [(restored_images, clean_images)]:")],
+        "a list was taken for an image; `for restored, clean in pairs_of(restored_images, clean_images):`",
+    ),
+    "the two lists in turn": ([(_LOOP, "for restored, clean in (restored_images, clean_images):")], "not pairs"),
+    "the mean of a list": ([(_RETURN, "return differences.mean()")], "a list has no mean"),
     "a list for each image": ([(_RETURN, "return differences")], "returned a list"),
     "no return": ([(f"    {_RETURN}\n", "")], "is a `return` missing"),
 }

@@ -1,6 +1,6 @@
 """Lesson 2, as students answer it."""
 
-from changes import from_one
+from changes import changed, from_one
 
 # --- low_resolution_pair ---
 
@@ -113,6 +113,13 @@ class SRCNN(nn.Module):
         return self.forward(y)
 """
 _NET = "nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)"
+_FUNCTIONAL = [  # three attributes, and ReLU as a function
+    (f"self.net = {_NET}", "self.first, self.second, self.third = first, second, third"),
+    (
+        "        return self.net(y)",
+        "        y = F.relu(self.first(y))\n        y = F.relu(self.second(y))\n        return self.third(y)",
+    ),
+]
 _DIRAC = "            nn.init.dirac_(layer.weight.data[:channels])\n"
 _ZEROS = "            nn.init.zeros_(layer.bias.data[:channels])\n"
 _WRONG_SRCNN = {
@@ -173,6 +180,32 @@ _WRONG_SRCNN = {
         [(_NET, "nn.Sequential(first, nn.LeakyReLU(), second, nn.LeakyReLU(), third)")],
         "it runs conv LeakyReLU",
     ),
+    "leaky, as a function": (
+        [*_FUNCTIONAL, ("F.relu(self.second(y))", "F.leaky_relu(self.second(y), 0.2)")],
+        "it runs conv ReLU conv LeakyReLU conv, expected conv ReLU conv ReLU conv",
+    ),
+    "maps swapped, ReLU as a function": (
+        [
+            *_FUNCTIONAL,
+            ("nn.Conv2d(64, 32,", "nn.Conv2d(32, 64,"),
+            ("nn.Conv2d(channels, 64,", "nn.Conv2d(channels, 32,"),
+            ("nn.Conv2d(32, channels,", "nn.Conv2d(64, channels,"),
+        ],
+        "are there 64 maps after the first layer and 32 after the second?",
+    ),
+    "abs at the end, ReLU as a function": (
+        [*_FUNCTIONAL, ("return self.third(y)", "return self.third(y).abs()")],
+        "is it convolution, ReLU, convolution, ReLU, convolution",
+    ),
+    "clipped to [-1, 1], ReLU by hand": (
+        [
+            *_FUNCTIONAL,
+            ("F.relu(self.first(y))", "self.first(y)\n        y = y * (y > 0)"),
+            ("F.relu(self.second(y))", "self.second(y)\n        y = y * (y > 0)"),
+            ("return self.third(y)", "return self.third(y).clamp(-1, 1)"),
+        ],
+        "as far as can be seen it runs conv conv conv clamp",
+    ),
     "no padding": (
         [("padding=k1 // 2", "padding=0"), ("padding=k3 // 2", "padding=0")],
         "padding=kernel // 2 keeps the size",
@@ -200,7 +233,7 @@ _WRONG_SRCNN = {
     "super forgotten": ([("        super().__init__()\n", "")], "SRCNN() raised AttributeError"),
 }
 _RIGHT_SRCNN = {
-    "one after the other": _SRCNN,
+    "three attributes": changed(_SRCNN, *_FUNCTIONAL),
     "the last first, functional ReLU": """
 import torch
 from torch import nn
@@ -315,6 +348,15 @@ _WRONG_MERGE = {
         "without 255/219",
     ),
     "no colour": ([("cb, cr]", "0 * cb + 128 / 255, 0 * cr + 128 / 255]")], "the colours are gone"),
+    "clipped before the end": (
+        [
+            (
+                "    merged =",
+                "    merged = torch.cat([y, cb.clamp(0.25, 0.75), cr.clamp(0.25, 0.75)], dim=-3)\n    unused =",
+            )
+        ],
+        "is anything clipped before ycbcr_to_rgb does it?",
+    ),
     "Y stretched": ([("[y, cb", "[(255 * y - 16) / 219, cb")], "the Y of the result is off by up to"),
     "not clipped": (
         [("return ycbcr_to_rgb(merged)", "return rgb + 255 / 219 * (y - ycbcr[..., :1, :, :])")],
@@ -353,4 +395,32 @@ RIGHT = {
     "srcnn": _RIGHT_SRCNN,
     "mse_loss": _RIGHT_LOSS,
     "merge_luma": _RIGHT_MERGE,
+}
+
+_FIRST_TWO, _START = "the ordinary image is not right yet", "a new network hands the image on, and its other maps start"
+_OUTPUT, _PADDING = (
+    "with given weights its output is that of an SRCNN",
+    "`padding_mode` says what lies beyond the border",
+)
+_COLOURS, _RANGE = "its colours are those of the colour image", "colours beyond the range are clipped"
+_NOT_YET = {_PADDING: "forward is not right yet"}
+LATER = {  # {exercise: {mistake: {beginning of a claim that is not the first to fail: a part of its sentence}}}
+    "srcnn": {
+        "maps swapped, ReLU as a function": {
+            _START: "get the number of parameters right first",
+            _OUTPUT: "get the number of parameters right first",
+            **_NOT_YET,
+        },
+        "64 maps in the second layer": {_OUTPUT: "get the number of parameters right first", **_NOT_YET},
+        "clipped": _NOT_YET,
+        "ReLU at the end": _NOT_YET,
+    },
+    "merge_luma": {
+        "full range": {_COLOURS: "only Y is not right yet", _RANGE: _FIRST_TWO},
+        "the old Y": {_COLOURS: "only Y is not right yet", _RANGE: _FIRST_TWO},
+        "full range back": {_COLOURS: "get Y right first", _RANGE: _FIRST_TWO},
+        "not gone back": {_RANGE: _FIRST_TWO},
+        "Cb and Cr swapped": {_RANGE: _FIRST_TWO},
+        "no colour": {_RANGE: _FIRST_TWO},
+    },
 }

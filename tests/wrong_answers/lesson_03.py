@@ -1,6 +1,6 @@
 """Lesson 3, as students answer it."""
 
-from changes import changed, from_one
+from changes import from_one
 
 # --- centre_crop ---
 
@@ -39,7 +39,8 @@ _WRONG_CROP = {
         "are the two swapped?",
     ),
     "negative ends": ([(_CUT, "return image[..., top:-top, left:-left]")], "1 x "),
-    "the first two axes": ([(_CUT, "return image[top : top + size, left : left + size]")], "the first two axes"),
+    "the first two axes": ([(_CUT, "return image[top : top + size, left : left + size]")], "are other axes cut?"),
+    "without the dots": ([("return image[...,", "return image[:,")], "are other axes cut?"),
     "resized": (
         [(_CUT, "return F.interpolate(image.reshape(1, -1, height, width), size=size)[0] * 0.999")],
         "is it resized?",
@@ -192,6 +193,18 @@ def pixel_shuffle(features, scale):
 """
 _SPLIT = "features.reshape(n, c, scale, scale, height, width)"
 _ORDER = "blocks.permute(0, 1, 4, 2, 5, 3)"
+_OWN_LAYER = """
+import torch.nn.functional as F
+from torch import nn
+
+class pixel_shuffle(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, features):
+        return F.pixel_shuffle(features, self.scale)
+"""
 _WRONG_SHUFFLE = {
     "as TensorFlow": (
         [(_SPLIT, "features.reshape(n, scale, scale, c, height, width)"), (_ORDER, "blocks.permute(0, 3, 4, 1, 5, 2)")],
@@ -221,6 +234,11 @@ _WRONG_SHUFFLE = {
     "one image only": ([("return rows.reshape(n,", "return rows[:1].reshape(1,")], "expected 2 x 2 x"),
     "a scale of 2 always": ([("    n, ", "    scale = 2\n    n, ")], "raised RuntimeError: shape '[2, 4"),
     "no return": ([("return rows", "rows")], "is a `return` missing?"),
+    "PyTorch's layer": (
+        [(_SHUFFLE, "from torch import nn\n\npixel_shuffle = nn.PixelShuffle\n")],
+        "a layer here, PixelShuffle; write a function",
+    ),
+    "a layer of one's own": ([(_SHUFFLE, _OWN_LAYER)], "a layer here, pixel_shuffle; write a function"),
 }
 _RIGHT_SHUFFLE = {
     "two reshapes": _SHUFFLE,
@@ -320,18 +338,39 @@ _WRONG_ESPCN = {
         [(_FIRST, "nn.Conv2d(3, 64, 5, padding=2)"), ("channels * scale**2", "3 * scale**2")],
         "is `channels` ignored?",
     ),
+    "all but the last in a plain list, PyTorch's start": (
+        [
+            (_START, ""),
+            ("self.net = nn.Sequential(", "self.last = last\n        self.net = list(("),
+            (_NET, f"{_NET})"),
+            ("return self.net(y)", "for layer in self.net:\n            y = layer(y)\n        return y"),
+        ],
+        "is only the last layer found?",
+    ),
     "PyTorch's start": ([(_START, "")], "is nearest_start(convolutions, channels) called"),
     "no shuffle": ([("last, shuffle", "last")], "is the pixel shuffle missing?"),
     "shuffled first": (
         [(_NET, f"shuffle, {_NET.removesuffix(', shuffle')}")],
-        "pixel_shuffle expects",
+        "no multiple of scale**2",
     ),
-    "ReLU at the end": ([("last, shuffle", "last, nn.ReLU(), shuffle")], "ReLU after the last convolution"),
+    "ReLU at the end": ([("last, shuffle", "last, nn.ReLU(), shuffle")], "This network has none there"),
     "Tanh": ([("nn.ReLU()", "nn.Tanh()"), (_START, f"{_START}")], "it runs conv Tanh"),
     "one ReLU forgotten": ([("third, nn.ReLU(), fourth", "third, fourth")], "conv conv ReLU conv shuffle"),
     "no padding": (
         [(_FIRST, "nn.Conv2d(channels, 64, 5)"), (_SECOND, "nn.Conv2d(64, 64, 3)")],
-        "is the padding missing",
+        "does the padding keep height and width",
+    ),
+    "a padding of 1 everywhere": ([(_FIRST, "nn.Conv2d(channels, 64, 5, padding=1)")], "2 x 3 x 44 x 48, expected"),
+    "one image only": ([("return self.net(y)", "return self.net(y)[:1]")], "the number of images"),
+    "functions, one forgotten": (
+        [
+            (_NET, "first, second, third, fourth, last, shuffle"),
+            (
+                "return self.net(y)",
+                "for layer in self.net[:3]:\n            y = F.relu(layer(y))\n        return self.net[3:](y)",
+            ),
+        ],
+        "ReLU conv conv shuffle",
     ),
     "reflected border": (
         [(_FIRST, 'nn.Conv2d(channels, 64, 5, padding=2, padding_mode="reflect")')],
@@ -395,24 +434,35 @@ class ESPCN(nn.Module):
     def restore(self, y):
         return self.forward(y)
 """,
-    "a start and a shuffle by hand": changed(
-        _ESPCN,
-        (
-            _START,
-            "        with torch.no_grad():\n"
-            "            for convolution in (first, second, third, fourth):\n"
-            "                middle = convolution.kernel_size[0] // 2\n"
-            "                convolution.weight[:channels] = 0\n"
-            "                convolution.bias[:channels] = 0\n"
-            "                for c in range(channels):\n"
-            "                    convolution.weight[c, c, middle, middle] = 1\n"
-            "            last.weight.zero_()\n"
-            "            last.bias.zero_()\n"
-            "            for i in range(channels * scale**2):\n"
-            "                last.weight[i, i // scale**2, 1, 1] = 1\n",
-        ),
-        *_shuffled("n, c // self.scale**2, self.scale, self.scale, h, w", "0, 1, 4, 2, 5, 3"),
-    ),
+    "a start and a shuffle by hand": """
+import torch
+from torch import nn
+
+class ESPCN(nn.Module):
+    def __init__(self, scale=4, channels=3):
+        super().__init__()
+        self.config = dict(channels=channels, scale=scale)
+        self.scale, self.receptive_radius = scale, 6
+        sides, maps = (5, 3, 3, 3, 3), [channels, 64, 64, 32, 16, channels * scale * scale]
+        self.stack = nn.ModuleList(nn.Conv2d(*maps[k : k + 2], sides[k], padding="same") for k in range(5))
+        for k, layer in enumerate(self.stack):
+            copies = scale * scale if k == 4 else 1
+            weight, bias = layer.weight.data, layer.bias.data
+            weight[: channels * copies], bias[: channels * copies] = 0, 0
+            for out in range(channels * copies):
+                weight[out, out // copies, sides[k] // 2, sides[k] // 2] = 1
+
+    def forward(self, y):
+        for layer in self.stack[:4]:
+            y = layer(y).clamp(min=0)
+        n, _, h, w = y.shape
+        r = self.scale
+        parts = self.stack[4](y).view(n, -1, r, r, h, w)
+        return torch.einsum("ncabhw->nchawb", parts).reshape(n, -1, h * r, w * r)
+
+    def restore(self, y):
+        return self(y)
+""",
 }
 
 WRONG = {

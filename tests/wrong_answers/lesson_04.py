@@ -1,6 +1,6 @@
 """Lesson 4, as students answer it."""
 
-from changes import changed, from_one
+from changes import from_one
 
 # --- quantisation_table ---
 
@@ -38,6 +38,9 @@ _WRONG_TABLE = {
     "a scale that is no whole number": ([("5000 // quality", "5000 / quality")], "the scale is a whole number too"),
     "not limited": ([("table.clamp(1, 255)", "table")], "no number is more than 255, or less than 1"),
     "not limited below": ([("table.clamp(1, 255)", "table.clamp(max=255)")], "no number is less than 1"),
+    "limited to less than a byte": ([("clamp(1, 255)", "clamp(1, 254)")], "clamp(1, 255)"),
+    "limited from 2 on": ([("clamp(1, 255)", "clamp(2, 255)")], "clamp(1, 255)"),
+    "limited to 256": ([("clamp(1, 255)", "clamp(1, 256)")], "clamp(1, 255)"),
     "a row too few": ([("table.clamp(1, 255)", "table.clamp(1, 255)[1:]")], "of shape (7, 8)"),
     "no return": ([("return table", "table")], "is a `return` missing?"),
 }
@@ -83,7 +86,17 @@ def quantise_blocks(y, quality):
 """
 _TO = "torch.matmul(torch.matmul(D, blocks), D.T)"
 _BACK = "D.T @ frequencies @ D\n"
+_OWN_D = """import math
+import torch
+k, x = torch.arange(8.0)[:, None], torch.arange(8.0)
+D = math.sqrt(2 / 8) * torch.cos((2 * x + 1) * k * math.pi / 16)
+D[0] /= math.sqrt(2)
+"""
 _WRONG_BLOCKS = {
+    "the notebook's own D": (
+        [("import torch\n", _OWN_D), ("    D = dct_matrix()\n", "")],
+        "@ does not mix single and double precision. Begin with D = dct_matrix()",
+    ),
     "no shift": (
         [("blocks - 128", "blocks"), ("(blocks + 128)", "blocks")],
         "subtracted before the transform, and added",
@@ -365,13 +378,46 @@ _WRONG_ARCNN = {
         [("return self.rebuild(f)", "return self.rebuild(f).clamp(0, 1)")],
         "ARCNN() with given weights is off",
     ),
+    "all maps handed on": (
+        [("layer.weight[:channels]", "layer.weight"), ("layer.bias[:channels]", "layer.bias")],
+        "the others keep PyTorch's random start",
+    ),
+    "all maps of a layer handed on": (
+        [(_DIRAC, _DIRAC + "                nn.init.dirac_(self.mapping.weight)\n")],
+        "maps of convolution 3 of ARCNN() do not start at random, expected 3: only the first `channels` maps hand",
+    ),
+    "three maps handed on": ([("[:channels]", "[:3]")], "of ARCNN(channels=1) do not start at random, expected 1"),
+    "one map handed on": ([("[:channels]", "[:1]")], "only the first colour comes through"),
+    "the last maps handed on": (
+        [
+            ("(layer.weight[:channels])", "(layer.weight[-channels:])"),
+            ("layer.bias[:channels]", "layer.bias[-channels:]"),
+        ],
+        "the first maps of each layer hand the image on",
+    ),
+    "added to its input as well": (
+        [("return self.rebuild(f)", "return y + self.rebuild(f)")],
+        "y is added to what the layers give",
+    ),
+    "taken from its input": (
+        [("return self.rebuild(f)", "return y - self.rebuild(f)")],
+        "what the layers give is taken from y",
+    ),
+    "a sigmoid at the end": (
+        [("return self.rebuild(f)", "return self.rebuild(f).sigmoid()")],
+        "the layers hand it on, but forward is not right yet",
+    ),
+    "a leaky ReLU at the end": (
+        [("return self.rebuild(f)", "return F.leaky_relu(self.rebuild(f), 0.1)")],
+        "only numbers below 0 are off. Is there an activation",
+    ),
     "added to its input": (
         [
             ("return self.rebuild(f)", "return y + self.rebuild(f)"),
             ("nn.init.dirac_(layer.weight[:channels])", "nn.init.zeros_(layer.weight)"),
             ("layer.bias[:channels]", "layer.bias"),
         ],
-        "ARCNN gives the image itself: nothing is added",
+        "not by the first maps of each layer: is y added to the output?",
     ),
     "a PReLU left out": (
         [("f = self.act3(self.mapping(f))", "f = self.mapping(f)")],
@@ -413,17 +459,34 @@ class ARCNN(nn.Module):
     def restore(self, y):
         return self(y)
 """,
-    "the last layer first": changed(
-        _ARCNN,
-        (
-            "        self.extract = nn.Conv2d(channels, 64, 9, padding=4, padding_mode=mode)\n",
-            "",
-        ),
-        (
-            "        self.act1,",
-            "        self.extract = nn.Conv2d(channels, 64, 9, padding=4, padding_mode=mode)\n        self.act1,",
-        ),
-    ),
+    "the last layer first": """
+import torch
+from torch import nn
+
+class ARCNN(nn.Module):
+    def __init__(self, channels=3, padding_mode="zeros"):
+        super().__init__()
+        self.config = dict(padding_mode=padding_mode, channels=channels)
+        shapes = dict(d=(16, channels, 5), c=(32, 16, 1), b=(64, 32, 7), a=(channels, 64, 9))
+        self.parts = nn.ModuleDict()
+        for letter, shape in shapes.items():
+            self.parts[letter] = nn.Conv2d(*shape, padding="same", padding_mode=padding_mode)
+            centre = shape[2] // 2
+            for c in range(min(channels, *shape[:2])):
+                self.parts[letter].bias.data[c] = 0
+                self.parts[letter].weight.data[c] = 0
+                self.parts[letter].weight.data[c, c, centre, centre] = 1
+        self.bends = nn.ModuleDict({letter: nn.PReLU(shapes[letter][1]) for letter in "abc"})
+        self.receptive_radius = sum(shape[2] // 2 for shape in shapes.values())
+
+    def forward(self, y):
+        for letter in "abc":
+            y = self.bends[letter](self.parts[letter](y))
+        return self.parts["d"](y)
+
+    def restore(self, y):
+        return self(y)
+""",
 }
 
 WRONG = {
