@@ -755,7 +755,7 @@ cu.compare({"scan": scan, "ARCNN": cu.restore(descanner, scan), "original": page
 # %% [markdown] lang="en"
 # On average, the scans of the test pages have 19.51 dB. ARCNN makes 23.2<!-- ARCNN: ±0.7 --> dB of them, and on the
 # unseen scanner 21.8<!-- ARCNN: * unseen scanner ±0.7 -->. Now compare its line with that of SRCNN, if you have it. When
-# we ran both, ARCNN was −0.4<!-- against SRCNN: ±0.7 --> dB away from it: no better. One layer more, six times the
+# we ran both, ARCNN was −0.5<!-- against SRCNN: ±0.7 --> dB away from it: no better. One layer more, six times the
 # parameters and a view of 19 × 19 pixels in place of 13 × 13 have bought **nothing, in 25 seconds**.
 #
 # Why? Each step of ARCNN costs several steps of SRCNN, so in the same time it makes fewer. (A page takes it longer, too:
