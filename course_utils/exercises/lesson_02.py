@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from course_utils.exercises import Exercise
+from course_utils.exercises.losses import gradient, gradient_problem, loss_problem
 from course_utils.exercises.networks import (
     ask_about_size,
     count_parameters,
@@ -497,21 +498,9 @@ def probe_mse_loss(answer, rng):
             ask(evidence, f"trial {i}", lambda output=output: number(answer(output, degraded, clean)))
         ask(evidence, "one", lambda: number(answer(restored[:1], degraded[:1], clean[:1])))
         ask(evidence, "batch", lambda: number(answer(restored, degraded, clean)))
-        ask(evidence, "gradient", lambda: _gradient(answer, restored, degraded, clean, torch.from_numpy(kept)))
+        ask(evidence, "gradient", lambda: gradient(answer, restored, degraded, clean, torch.from_numpy(kept)))
         ask(evidence, "colour", lambda: number(answer(*torch.from_numpy(colours.copy()))))
     return evidence
-
-
-def _gradient(answer, restored, degraded, clean, kept):
-    """The gradient of the loss at the values of the restored image that are kept, 0 at the others."""
-    restored = restored.clone().requires_grad_()
-    loss = answer(restored * kept, degraded, clean)
-    if not hasattr(loss, "backward") or loss.ndim > 0:
-        return described(loss)
-    if not loss.requires_grad:
-        return f"{described(loss)} without gradients"
-    loss.backward()
-    return array(restored.grad)
 
 
 def _mse_causes(inputs):
@@ -536,20 +525,8 @@ def _mse_causes(inputs):
     ]
 
 
-def _mse_problem(name, what, images=4, inputs="inputs"):
-    """The claim that the loss of the first so many images is the expected one."""
-
-    def problem(evidence, expected):
-        found, wanted = evidence.get(name), expected[name]
-        if agrees(found, wanted):
-            return None
-        strange = trouble(found, f"mse_loss of {what}", "one number")
-        if strange:
-            return strange
-        cause = likely(found, _mse_causes(expected[inputs][:, :images]), "take the mean of (restored - clean)²")
-        return f"the loss of {what} is {found:.5g}, expected {wanted:.5g}: {cause}"
-
-    return problem
+def _mse_problem(name, what, **inputs):
+    return loss_problem("mse_loss", name, what, _mse_causes, "take the mean of (restored - clean)²", **inputs)
 
 
 def right_problem(evidence, expected):
@@ -568,20 +545,6 @@ def right_problem(evidence, expected):
     return None
 
 
-def gradient_problem(evidence, expected):
-    found, wanted = evidence.get("gradient"), expected["gradient"]
-    if isinstance(found, str) and found.endswith((" float", " int", " without gradients")):
-        return f"the loss {found}: training needs a tensor that knows its gradient; keep item() and detach() out of it"
-    strange = trouble(found, "mse_loss", "a scalar tensor")
-    if strange:
-        return strange
-    if found.shape == wanted.shape and np.isfinite(found).all():
-        inside, outside = found[expected["kept"] == 1], found[expected["kept"] == 0]
-        if (inside != 0).mean() > 0.5 and not outside.any():
-            return None
-    return "the gradient of the loss is zero, NaN or of another shape than `restored`: keep `restored` as it is"
-
-
 MSE_LOSS = Exercise(
     name="mse_loss",
     lesson="02_srcnn",
@@ -592,7 +555,7 @@ MSE_LOSS = Exercise(
         claim("the clean image itself has no loss", right_problem),
         claim("the loss of a batch is the mean over all its values", _mse_problem("batch", "4 images"), points=2),
         claim("the loss of one image is its mean squared error", _mse_problem("one", "one image", images=1)),
-        claim("it is a scalar tensor with a gradient", gradient_problem),
+        claim("it is a scalar tensor with a gradient", gradient_problem("mse_loss", "`restored`")),
         claim(
             "the same holds for images in colour",
             _mse_problem("colour", "3 images in colour", images=3, inputs="colours"),

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from course_utils.exercises import Exercise
+from course_utils.exercises.losses import gradient, gradient_problem, loss_problem
 from course_utils.exercises.networks import (
     ask_about_size,
     count_parameters,
@@ -674,21 +675,9 @@ def probe_residual_loss(answer, rng):
             ask(evidence, f"trial {i}", lambda output=output: number(answer(output, degraded, clean)))
         ask(evidence, "one", lambda: number(answer(predicted[:1], degraded[:1], clean[:1])))
         ask(evidence, "batch", lambda: number(answer(predicted, degraded, clean)))
-        ask(evidence, "gradient", lambda: _gradient(answer, predicted, degraded, clean, torch.from_numpy(kept)))
+        ask(evidence, "gradient", lambda: gradient(answer, predicted, degraded, clean, torch.from_numpy(kept)))
         ask(evidence, "grey", lambda: number(answer(*torch.from_numpy(grey_inputs.copy()))))
     return evidence
-
-
-def _gradient(answer, predicted, degraded, clean, kept):
-    """The gradient of the loss, at the values of R(y) that are kept; 0 at the others."""
-    predicted = predicted.clone().requires_grad_()
-    loss = answer(predicted * kept, degraded, clean)
-    if not hasattr(loss, "backward") or loss.ndim > 0:
-        return described(loss)
-    if not loss.requires_grad:
-        return f"{described(loss)} without gradients"
-    loss.backward()
-    return array(predicted.grad)
 
 
 def _loss_causes(inputs):
@@ -712,20 +701,9 @@ def _loss_causes(inputs):
     ]
 
 
-def _loss_problem(name, what, images=4, inputs="inputs"):
-    """The claim that the loss of the first so many images of the inputs is the expected one."""
-
-    def problem(evidence, expected):
-        found, wanted = evidence.get(name), expected[name]
-        if agrees(found, wanted):
-            return None
-        strange = trouble(found, f"residual_loss of {what}", "one number")
-        if strange:
-            return strange
-        cause = likely(found, _loss_causes(expected[inputs][:, :images]), "is it 1/(2N) · Σ (R(y) - (y - x))²?")
-        return f"the loss of {what} is {found:.5g}, expected {wanted:.5g}: {cause}"
-
-    return problem
+def _loss_problem(name, what, **inputs):
+    default = "is it 1/(2N) · Σ (R(y) - (y - x))²?"
+    return loss_problem("residual_loss", name, what, _loss_causes, default, **inputs)
 
 
 def right_problem(evidence, expected):
@@ -755,20 +733,6 @@ def _loss_of_right_problem(found, inputs):
     return f"a network that predicts y - x exactly has the loss {found:.5g}, expected 0: {cause}"
 
 
-def gradient_problem(evidence, expected):
-    found, wanted = evidence.get("gradient"), expected["gradient"]
-    if isinstance(found, str) and found.endswith((" float", " int", " without gradients")):
-        return f"the loss {found}: training needs a tensor that knows its gradient; keep item() and detach() out of it"
-    strange = trouble(found, "residual_loss", "a scalar tensor")
-    if strange:
-        return strange
-    if found.shape == wanted.shape and np.isfinite(found).all():
-        inside, outside = found[expected["kept"] == 1], found[expected["kept"] == 0]
-        if (inside != 0).mean() > 0.5 and not outside.any():
-            return None
-    return "the gradient of the loss is zero, NaN or of another shape than R(y): keep R(y) in the sum as it is"
-
-
 RESIDUAL_LOSS = Exercise(
     name="residual_loss",
     lesson="05_dncnn",
@@ -779,7 +743,7 @@ RESIDUAL_LOSS = Exercise(
         claim("a network that predicts y - x has no loss", right_problem),
         claim("the loss of N images is 1/(2N) times the sum", _loss_problem("batch", "4 images"), points=2),
         claim("the loss of one image is half its squared errors", _loss_problem("one", "one image", images=1)),
-        claim("it is a scalar tensor with a gradient", gradient_problem),
+        claim("it is a scalar tensor with a gradient", gradient_problem("residual_loss", "R(y)")),
         claim(
             "the same holds for grey images",
             _loss_problem("grey", "3 grey images", inputs="grey inputs"),

@@ -29,8 +29,8 @@ from course_utils.grading import inside, reading
 from course_utils.grading.judge import stream
 
 PACKAGE = Path(course_utils.__file__).resolve().parent
-BASE = ("__init__", "files", "exercises/__init__", "exercises/probing", "exercises/networks", "grading/__init__")
-BASE += tuple(f"grading/{name}" for name in ("inside", "isolation", "reading"))
+BASE = ("__init__", "files", *(f"exercises/{name}" for name in ("__init__", "probing", "networks", "losses")))
+BASE += tuple(f"grading/{name}" for name in ("__init__", "inside", "isolation", "reading"))
 LONGEST_TEXT = 2**20  # bytes of JSON that a probe may bring: small things in it take 30 times as much
 LONGEST = 16 * 2**20  # bytes that may come out
 START, GRACE = 120, 10  # seconds: for importing torch, and beyond a job's own limit
