@@ -1527,7 +1527,8 @@ for _name, _body, _error in (
         "segmentation fault",
     ),
 ):
-    dies(f"ends: {_name}", f"def psnr(restored, clean, border=0):\n    {_body}\n", _error)
+    # To fill the stack takes a second or two of its own.
+    dies(f"ends: {_name}", f"def psnr(restored, clean, border=0):\n    {_body}\n", _error, seconds=10)
 for _name, _body, _outcome, _error in (
     ("sys.exit", "sys.exit('<b>bye</b>')", "raised", "SystemExit: <b>bye</b>"),
     ("a recursion", "return psnr(restored, clean)", "raised", "RecursionError"),

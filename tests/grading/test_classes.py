@@ -297,9 +297,9 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     for i in range(30):
         (tmp_path / "in" / f"s{i}.py").write_text(CLASS["eve"])
     command = [sys.executable, "-m", "course_utils", "grade", tmp_path / "in", "--out", tmp_path / "out"]
-    process = subprocess.Popen(
-        [*command, "--lesson", "00_welcome"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    listening = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are deaf to it
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": listening}
+    process = subprocess.Popen([*command, "--lesson", "00_welcome"], cwd=ROOT, **options)
     while not (tmp_path / "out" / "run.json").exists():
         time.sleep(0.05)
     time.sleep(4)  # while the first answers are being waited for
