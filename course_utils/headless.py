@@ -129,14 +129,14 @@ def _about(lesson, outcome):
 
 def _broken_promises(lesson, about):
     """Sentences about a lesson that took too long, or whose prose says other figures than it prints."""
-    from course_utils.data.photos import SETS, standard_set
+    from course_utils.data.photos import SETS, files_of
 
     found, minutes, promised = [], about["minutes"], lesson.minutes["cpu"]
     if minutes > LONGEST:
         found.append(f"{lesson.name} took {minutes} minutes; no lesson may take more than {LONGEST:g} under cpu")
     if minutes > promised:
         found.append(f"{lesson.path}:1: it took {minutes} minutes, and says {promised}")
-    absent = [name for name in SETS if not standard_set(name)]
+    absent = [name for name in SETS if not files_of(name)]
     return found + figures.differences(lesson, about["figures"], absent)
 
 

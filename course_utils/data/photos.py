@@ -83,13 +83,17 @@ def standard_set(name):
     """
     from course_utils.images import read_image
 
+    return {path.stem: read_image(path) for path in files_of(name)}
+
+
+def files_of(name):
+    """The image files of a standard set, in the order of their names; none where it is not there.
+
+    Raises:
+        CourseError: no such set.
+    """
     if name not in SETS:
         raise CourseError(f"standard set {name!r}: choose one of {', '.join(SETS)}")
-    folder = _folder_of_sets() / name
-    paths = sorted(path for path in folder.glob("*") if path.suffix in (".bmp", ".png", ".jpg"))
-    return {path.stem: read_image(path) for path in paths}
-
-
-def _folder_of_sets():
     beside = Path(__file__).resolve().parents[3] / "shared" / "data"
-    return Path(os.environ.get("COURSE_BENCHMARKS") or beside)
+    folder = Path(os.environ.get("COURSE_BENCHMARKS") or beside) / name
+    return sorted(path for path in folder.glob("*") if path.suffix in (".bmp", ".png", ".jpg"))
