@@ -45,7 +45,9 @@ def run(name, root, out, *, solution=False, profile=None, progress=True):
         CourseError: no such lesson or profile, a source that breaks a rule, or a cell that fails (it is named).
     """
     _check_profile(profile)
-    return _run(_find(name, root), root, Path(out), solution, profile, progress).page
+    lesson = _find(name, root)
+    check(lesson, root)
+    return _run(lesson, root, Path(out), solution, profile, progress).page
 
 
 def run_all(root, out, *, solution=False, profile=None, progress=True):
@@ -103,7 +105,6 @@ def _profile(profile):
 
 
 def _run(lesson, root, out, solution, profile, progress, board=None):
-    check(lesson, root)
     notebook = make_notebook(lesson, root, lesson.languages()[0], solution=solution)
     start = time.perf_counter()
     failure, memory = execute(lesson, notebook, profile or os.environ.get("COURSE_PROFILE"), progress, board)
