@@ -24,7 +24,7 @@ import torch
 from common import finish, fresh, options, test_set
 
 from course_utils.data import PairedImages, PairedPatches, Patches, make_pages, pairs_in
-from course_utils.degrade import GaussianNoise, Jpeg, LowResolution, crop_to_multiple
+from course_utils.degrade import GaussianNoise, Jpeg, low_resolution_pair
 from course_utils.files import CourseError
 from course_utils.images import quantise, to_array, to_tensor
 from course_utils.inference import restore
@@ -55,16 +55,15 @@ def descan(seconds):
 
 
 def srcnn(seconds):
-    scale, lower = 3, LowResolution(3)
-    luminance = lambda image: crop_to_multiple(quantise(luma(to_tensor(image))), scale)
-    clean = [luminance(image) for image in test_set("T91")]
-    clean = [image for image in clean if min(image.shape[-2:]) >= 24]
-    degraded = [lower(image, None) for image in clean]
+    scale = 3
+    pairs = lambda name: [low_resolution_pair(quantise(luma(to_tensor(image))), scale) for image in test_set(name)]
+    taught = [pair for pair in pairs("T91") if min(pair[1].shape[-2:]) >= 24]
+    degraded, clean = zip(*taught, strict=True)
     train = Patches(bytes_of(clean), bytes_of(degraded), patch=24)
-    model, valid = SRCNN(), list(zip(degraded, clean, strict=True))[::30]
-    took = train_for(seconds, model, train, valid, batch_size=16, lr=2e-3, loss=mse_loss)
-    originals = [luminance(image) for image in test_set("Set5")]
-    restored = [restore(model, lower(image, None)) for image in originals]
+    model = SRCNN()
+    took = train_for(seconds, model, train, taught[::30], batch_size=16, lr=2e-3, loss=mse_loss)
+    degraded, originals = zip(*pairs("Set5"), strict=True)
+    restored = [restore(model, image) for image in degraded]
     return evaluate(restored, originals, border=scale)["psnr"], took
 
 
