@@ -84,8 +84,8 @@ class Board:
             seconds.append((time.perf_counter() - start) / len(scans))
             result[scanner] = evaluate(restored, originals)
         result["seconds"] = min(seconds)  # the first pages also warm up
-        known = [each for each in _read(self.path) if each["method"] != method]
-        self.results = sorted([*known, result], key=lambda each: each["lesson"])  # a stable sort
+        kept = {each["method"]: each for each in _read(self.path)} | {method: result}  # in the place of a former one
+        self.results = sorted(kept.values(), key=lambda each: each["lesson"])  # a stable sort
         with atomic(self.path) as temporary:
             temporary.write_text(json.dumps(self.results, indent=1) + "\n", encoding="utf-8")
         return result

@@ -54,6 +54,17 @@ def test_a_later_lesson_finds_the_results_and_lessons_stand_in_order():
     assert found[1]["known"] != again[1]["known"] and found[2] == again[2]
 
 
+def test_a_method_that_is_added_again_keeps_its_place():
+    board = Board("01_x")
+    for strength in (0.5, 0.6):
+        board.add("first", lambda scan, strength=strength: strength * scan)
+        board.add("second", darker)
+    assert [each["method"] for each in board.results] == [SCAN, "first", "second"]
+    assert board.results[1] == Board("01_x").results[1] != board.results[2]
+    again = board.add("first", darker)
+    assert [each["method"] for each in board.results] == [SCAN, "first", "second"] and board.results[1] == again
+
+
 def test_a_network_is_run_as_restore_runs_it_and_its_parameters_counted():
     torch.manual_seed(0)
     board, network = Board("05_x"), DnCNN(depth=3, width=4)
