@@ -23,8 +23,9 @@ def parameters(model):
     return sum(p.numel() for p in model.parameters())
 
 
-def test_parameters_of_the_course_network():
+def test_parameters_of_the_literature():
     assert parameters(DnCNN()) == 559_363
+    assert parameters(DnCNN(channels=1, batch_norm=False)) == 555_137
 
 
 def test_parameters_follow_from_the_layout():
