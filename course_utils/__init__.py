@@ -18,6 +18,8 @@ _EXPORTS = {
     "Board": "course_utils.board",
     "restore": "course_utils.inference",
     "fit": "course_utils.training",
+    "mean_and_spread": "course_utils.seeds",
+    "with_spread": "course_utils.seeds",
     "compare": "course_utils.viewer",
     "CompareWidget": "course_utils.viewer",
     "Picture": "course_utils.viewer",

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from course_utils.files import CourseError, atomic
+from course_utils.seeds import mean_and_spread
 
 SCANNERS = {"test": "known", "unseen": "unseen"}  # folder of pages -> what the board calls their scanners
 SCAN = "the scan as it is"
@@ -42,7 +43,8 @@ class Board:
 
     Attributes:
         results: a list of {"method", "lesson", "parameters", "seconds", "known", "unseen"}, the last two as
-            `metrics.evaluate` gives them; seconds for a page; parameters None for what is no network.
+            `metrics.evaluate` gives them, means over the seeds; seconds for a page; parameters None for what is no
+            network. With several seeds also "spread": {"seeds": how many, "known": dB, "unseen": dB}.
     """
 
     def __init__(self, lesson, path=None, profile=None):
@@ -59,13 +61,16 @@ class Board:
         Args:
             method: what to call it, for example "median 3 × 3".
             restore: a network with `restore` (see course_utils.inference), or a function from a scan, float (3, H, W)
-                in [0, 1], to the restored page, of the same shape; values beyond [0, 1] are clipped.
+                in [0, 1], to the restored page, of the same shape; values beyond [0, 1] are clipped. Or a list of
+                these, trained alike but for the seed: the board then shows their mean and its spread.
 
         Raises:
-            CourseError: no name; as `metrics.evaluate`.
+            CourseError: no name, an empty list; as `metrics.evaluate`.
         """
         if not method:
             raise CourseError("a result on the board needs the name of its method")
+        if isinstance(restore, list | tuple) and not restore:
+            raise CourseError(f"{method}: the list of networks is empty; give one for each seed")
         if method != SCAN and all(result["method"] != SCAN for result in self.results):
             self._keep(SCAN, "", lambda scan: scan)
         result = self._keep(method, self.lesson, restore)
@@ -73,17 +78,8 @@ class Board:
         return result
 
     def _keep(self, method, lesson, restore):
-        from course_utils.metrics import evaluate
-
-        result = {"method": method, "lesson": lesson, "parameters": parameters(restore)}
-        seconds = []
-        for part, scanner in SCANNERS.items():
-            scans, originals = _pages(part, self.profile)
-            start = time.perf_counter()
-            restored = [_restored(restore, scan) for scan in scans]
-            seconds.append((time.perf_counter() - start) / len(scans))
-            result[scanner] = evaluate(restored, originals)
-        result["seconds"] = min(seconds)  # the first pages also warm up
+        runs = [measured(run, self.profile) for run in (restore if isinstance(restore, list | tuple) else [restore])]
+        result = {"method": method, "lesson": lesson} | summary(runs)
         kept = {each["method"]: each for each in _read(self.path)} | {method: result}  # in the place of a former one
         self.results = sorted(kept.values(), key=lambda each: each["lesson"])  # a stable sort
         with atomic(self.path) as temporary:
@@ -96,11 +92,12 @@ class Board:
         return result["known"]["psnr"] - scan["known"]["psnr"]
 
     def _line(self, result):
-        known, unseen = result["known"], result["unseen"]
+        known, spread = result["known"], result.get("spread")
         size = "" if result["parameters"] is None else f", {result['parameters']:,} parameters"
+        seeds = f", {spread['seeds']} seeds" if spread else ""
         return (
-            f"{result['method']}: {known['psnr']:.2f} dB ({self.gain(result):+.2f}), unseen scanner "
-            f"{unseen['psnr']:.2f} dB, SSIM {known['ssim']:.3f}, mean Y off by {known['luma_error']:.2f}{size}"
+            f"{result['method']}{seeds}: {decibels(result, 'known')} dB ({self.gain(result):+.2f}), unseen scanner "
+            f"{decibels(result, 'unseen')} dB, SSIM {known['ssim']:.3f}, mean Y off by {known['luma_error']:.2f}{size}"
         )
 
     def rows(self):
@@ -108,9 +105,9 @@ class Board:
         return [
             [
                 result["method"],
-                f"{result['known']['psnr']:.2f}",
+                decibels(result, "known"),
                 f"{self.gain(result):+.2f}",
-                f"{result['unseen']['psnr']:.2f}",
+                decibels(result, "unseen"),
                 f"{result['known']['ssim']:.3f}",
                 f"{result['known']['luma_error']:.2f}",
                 "" if result["parameters"] is None else f"{result['parameters']:,}",
@@ -141,11 +138,44 @@ class Board:
             lines.append(f"<tr>{first}{''.join(f'<td style={FIGURE!r}>{text}</td>' for text in cells)}</tr>")
         heads = [f'<th scope="col" style="{FIGURE if i else NAME}">{escape(head)}</th>' for i, head in enumerate(HEAD)]
         caption = "PSNR in dB, the gain over the scan beside it; SSIM and mean Y (in grey levels) on the known scanners"
+        if any("spread" in result for result in self.results):
+            caption += ". With ±: mean and standard deviation over runs that differ in their seed"
         return (
             '<div style="overflow-x:auto" tabindex="0" role="group" aria-label="Results board">'
             f'<table style="border-collapse:collapse"><caption style="{NAME};caption-side:bottom">{caption}</caption>'
             f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
         )
+
+
+def measured(restore, profile):
+    """One run on the test pages: {"parameters", "seconds", "known", "unseen"}, as `Board.results` has them."""
+    from course_utils.metrics import evaluate
+
+    result, seconds = {"parameters": parameters(restore)}, []
+    for part, scanner in SCANNERS.items():
+        scans, originals = _pages(part, profile)
+        start = time.perf_counter()
+        restored = [_restored(restore, scan) for scan in scans]
+        seconds.append((time.perf_counter() - start) / len(scans))
+        result[scanner] = evaluate(restored, originals)
+    return result | {"seconds": min(seconds)}  # the first pages also warm up
+
+
+def summary(runs):
+    """Several runs as one result: means, and the spread of the PSNR where there are several."""
+    result = {"parameters": runs[0]["parameters"], "seconds": min(run["seconds"] for run in runs)}
+    for scanner in SCANNERS.values():
+        result[scanner] = {name: mean_and_spread([run[scanner][name] for run in runs])[0] for name in runs[0][scanner]}
+    if len(runs) > 1:
+        spread = {name: mean_and_spread([run[name]["psnr"] for run in runs])[1] for name in SCANNERS.values()}
+        result["spread"] = {"seeds": len(runs)} | spread
+    return result
+
+
+def decibels(result, scanner):
+    """The PSNR of a result as text, "26.11 ± 0.12", or "26.11" for a single run."""
+    spread = result.get("spread")
+    return f"{result[scanner]['psnr']:.2f}" + (f" ± {spread[scanner]:.2f}" if spread else "")
 
 
 def parameters(restore):

@@ -1,6 +1,7 @@
 """The results board: the same pages and the same measure for every method, kept from lesson to lesson."""
 
 import json
+import statistics
 
 import pytest
 import torch
@@ -113,3 +114,27 @@ def test_a_failed_method_leaves_the_board_as_it_was(tmp_path):
         board.add("broken", lambda scan: 1 / 0)
     assert (tmp_path / "board.json").read_bytes() == before
     assert len(json.loads(before)) == 2
+
+
+def test_runs_of_several_seeds_are_one_result_with_its_spread(capsys):
+    board, strengths = Board("06_x"), (0.7, 0.8, 0.9)
+    alone = [board.add(f"{strength}", lambda scan, strength=strength: strength * scan) for strength in strengths]
+    capsys.readouterr()
+    together = board.add("all", [lambda scan, strength=strength: strength * scan for strength in strengths])
+    for scanner in ("known", "unseen"):
+        values = [result[scanner]["psnr"] for result in alone]
+        assert together[scanner]["psnr"] == pytest.approx(sum(values) / 3)
+        assert together["spread"][scanner] == pytest.approx(statistics.stdev(values))
+        assert together[scanner]["ssim"] == pytest.approx(sum(result[scanner]["ssim"] for result in alone) / 3)
+    text = f"{together['known']['psnr']:.2f} ± {together['spread']['known']:.2f}"
+    assert capsys.readouterr().out.startswith(f"all, 3 seeds: {text} dB (")
+    again = Board("07_x")  # from the file
+    assert text in repr(again) and text in again._repr_html_() and "standard deviation" in again._repr_html_()
+
+
+def test_one_network_in_a_list_is_a_single_run_and_none_is_an_error(capsys):
+    board = Board("06_x")
+    assert "spread" not in board.add("one", [darker]) and capsys.readouterr().out.startswith("one: ")
+    assert "standard deviation" not in board._repr_html_()
+    with pytest.raises(CourseError, match="the list of networks is empty"):
+        board.add("none", [])

@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 
 from course_utils.files import CourseError, atomic
+from course_utils.seeds import mean_and_spread, with_spread
 
 # Four of Okabe and Ito's colours ("Color Universal Design", 2008) that also differ in lightness, for print in grey.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#009E73")
@@ -163,7 +164,9 @@ def plot_metrics(scores):
 
     Args:
         scores: name of the method -> {"psnr": dB, "ssim": at most 1, "luma_error": grey levels}, as metrics.evaluate
-            gives them, or some of these, the same ones for every method.
+            gives them, or some of these, the same ones for every method. Or a list of such scores, one for each seed:
+            in place of bars, each run is a ring then, and a line reaches one sample standard deviation to each side
+            of their mean.
 
     Returns:
         A Picture.
@@ -171,11 +174,12 @@ def plot_metrics(scores):
     Raises:
         CourseError: no scores, a metric with another name, or one that a method lacks.
     """
+    scores = {str(name): list(runs) if isinstance(runs, list | tuple) else [runs] for name, runs in scores.items()}
     metrics = _common_metrics(scores)
     with _style():
         figure = _figure(180 + 227 * len(metrics), 90 + 34 * len(scores))
         axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-        said = [_draw_bars(ax, metric, scores) for ax, metric in zip(axes, metrics, strict=True)]
+        said = [_draw_scores(ax, metric, scores) for ax, metric in zip(axes, metrics, strict=True)]
         _settle(figure)
     return Picture(figure, " ".join(said), density=2)
 
@@ -330,35 +334,64 @@ def _span(values):
 
 def _common_metrics(scores):
     """The metrics that the methods have, in the order of METRICS."""
-    found = {metric for score in scores.values() for metric in score}
-    if not found:
+    found = {metric for runs in scores.values() for score in runs for metric in score}
+    if not found or not all(scores.values()):
         raise CourseError("there are no scores to plot; give at least one method with at least one metric")
     for metric in sorted(found):
         if metric not in METRICS:
             raise CourseError(f"{metric!r} is not a metric that is plotted; choose from {', '.join(METRICS)}")
-        for name, score in scores.items():
-            if metric not in score:
+        for name, runs in scores.items():
+            if any(metric not in score for score in runs):
                 raise CourseError(f"{name!r} has no {metric}, others have; measure all of them with metrics.evaluate")
     return [metric for metric in METRICS if metric in found]
 
 
-def _draw_bars(ax, metric, scores):
-    """One panel; returns it in words."""
+def _draw_scores(ax, metric, scores):
+    """One panel: bars, or where methods have several runs, the runs; returns it in words."""
     title, better, form = METRICS[metric]
-    values = {str(name): float(score[metric]) for name, score in scores.items()}
-    best = (max if better == "higher" else min)(values.values())
-    finite = [abs(value) for value in values.values() if math.isfinite(value)]
-    names = [textwrap.fill(name, 24) for name in values]
-    for i, value in enumerate(values.values()):
-        length = value if math.isfinite(value) else 1.2 * max(finite, default=1)  # equal images: an infinite PSNR
-        color, weight = (BEST, "bold") if value == best else (OTHERS, "normal")
-        bar = ax.barh(i, length, height=0.7, color=color, edgecolor=BEST)
-        ax.bar_label(bar, [form.format(value)], padding=4, weight=weight)
+    runs = {name: [float(score[metric]) for score in each] for name, each in scores.items()}
+    means = {name: mean_and_spread(values)[0] for name, values in runs.items()}
+    best = (max if better == "higher" else min)(means.values())
+    written = {name: with_spread(values, form) for name, values in runs.items()}
+    draw = _draw_runs if any(len(values) > 1 for values in runs.values()) else _draw_bars
+    draw(ax, runs, written, [mean == best for mean in means.values()])
+    names = [textwrap.fill(name, 24) for name in runs]
     ax.set(xlabel=f"{title}\n{better} is better", yticks=range(len(names)), yticklabels=names)
-    ax.set(xticks=[], ylim=(len(names) - 0.5, -0.5))  # the first method on top
-    ax.margins(x=0.28)
+    ax.set(ylim=(len(names) - 0.5, -0.5))  # the first method on top
     ax.tick_params(left=False)
+    listed = ", ".join(f"{name} {text}" for name, text in written.items())
+    return f"{title}, {better} is better: {listed}."
+
+
+def _draw_bars(ax, runs, written, best):
+    """A bar for each method: from 0, so that lengths can be compared."""
+    finite = [abs(value) for (value,) in runs.values() if math.isfinite(value)]
+    for i, (name, (value,)) in enumerate(runs.items()):
+        length = value if math.isfinite(value) else 1.2 * max(finite, default=1)  # equal images: an infinite PSNR
+        color, weight = (BEST, "bold") if best[i] else (OTHERS, "normal")
+        bar = ax.barh(i, length, height=0.7, color=color, edgecolor=BEST)
+        ax.bar_label(bar, [written[name]], padding=4, weight=weight)
+    ax.set(xticks=[])
+    ax.margins(x=0.28)
     ax.spines["bottom"].set_visible(False)
     ax.grid(visible=False)
-    listed = ", ".join(f"{name} {form.format(value)}" for name, value in values.items())
-    return f"{title}, {better} is better: {listed}."
+
+
+def _draw_runs(ax, runs, written, best):
+    """For each method a ring for each run, and a line for their mean and spread: a close look, not from 0."""
+    for i, (name, values) in enumerate(runs.items()):
+        mean, spread = mean_and_spread(values)
+        color, weight = (BEST, "bold") if best[i] else ("#000000", "normal")
+        ax.plot(values, [i + 0.22] * len(values), "o", color=color, fillstyle="none")
+        ax.errorbar(mean, i, xerr=spread, fmt="|", color=color, markersize=18, markeredgewidth=3, capsize=5)
+        ax.annotate(
+            written[name],
+            (1, i),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            weight=weight,
+            textcoords="offset points",
+            va="center",
+            annotation_clip=False,
+        )
+    ax.margins(x=0.12)

@@ -181,6 +181,19 @@ def test_metrics_say_which_direction_is_better_and_show_the_best():
     assert repr(picture).startswith("PSNR (dB), higher is better: scan 19.50, DnCNN 24.83. SSIM, higher")
 
 
+def test_scores_of_several_seeds_are_rings_and_a_line_as_long_as_their_spread():
+    runs = [{"psnr": value} for value in (20.0, 21.0, 22.0)]
+    picture = plot_metrics({"one run": {"psnr": 20.5}, "three": runs})
+    (ax,) = picture.figure.axes
+    assert [text.get_text() for text in ax.texts] == ["20.50", "21.00 ± 1.00"]
+    assert [text.get_weight() for text in ax.texts] == ["normal", "bold"]
+    rings = [sorted(line.get_xdata()) for line in ax.lines if line.get_fillstyle() == "none"]
+    assert rings == [[20.5], [20.0, 21.0, 22.0]]
+    lines = [bars.lines[2][0].get_segments()[0] for bars in ax.containers if bars.has_xerr]
+    assert [sorted(x for x, _ in line) for line in lines] == [[20.0, 22.0]]
+    assert "three 21.00 ± 1.00" in picture.alt and decoded(picture.png).size
+
+
 def test_what_is_infinite_or_negative_is_drawn():
     picture = plot_metrics({"equal": {"psnr": math.inf}, "far off": {"psnr": -3.0}})
     assert "equal inf, far off -3.00" in picture.alt and decoded(picture.png).size
@@ -195,6 +208,9 @@ def test_what_is_infinite_or_negative_is_drawn():
         (plot_history, {}, "no history to plot; give at least one"),
         (plot_metrics, {}, "no scores to plot"),
         (plot_metrics, {"a": {}}, "no scores to plot"),
+        (plot_metrics, {"a": []}, "no scores to plot"),
+        (plot_metrics, {"a": {"psnr": 1.0}, "b": []}, "no scores to plot"),
+        (plot_metrics, {"a": {"psnr": 1.0}, "b": [{"psnr": 1.0}, {}]}, "'b' has no psnr"),
         (plot_metrics, {"a": {"psnr": 1.0}, "b": {"ssim": 1.0}}, "'b' has no psnr"),
         (plot_metrics, {"a": {"PSNR": 1.0}}, "'PSNR' is not a metric .* choose from psnr, ssim, luma_error"),
     ],
