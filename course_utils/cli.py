@@ -129,9 +129,10 @@ def _lessons_run(options):
     if bool(options.names) == options.all:
         raise CourseError("which lessons? Name some (see `course lessons list`), or say --all")
     how = {"solution": options.solution, "profile": options.profile}
-    if options.all:
-        print(headless.run_all(find_root(), options.out, **how))
+    if options.all or options.figures:
+        print(headless.run_all(find_root(), options.out, names=options.names, **how))
         print(options.out / "board.html")
+        return
     for name in options.names:
         print(headless.run(name, find_root(), options.out, **how))
 
@@ -337,6 +338,7 @@ def _add_lessons(commands):
     run = _command(commands, "run", _lessons_run, "run lessons without a browser and write them as HTML")
     run.add_argument("names", nargs="*", metavar="LESSON")
     run.add_argument("--all", action="store_true", help="all lessons, with one results board, held to what they say")
+    run.add_argument("--figures", action="store_true", help="hold the named lessons to what they say, as --all does")
     run.add_argument("--out", type=_folder, default=Path("runs/lessons"), help="folder for the pages (%(default)s)")
     run.add_argument("--solution", action="store_true", help="with every exercise filled in")
     run.add_argument("--profile", choices=("test", "cpu", "gpu"), help="budget (default: by the device)")

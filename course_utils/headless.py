@@ -14,7 +14,7 @@ from course_utils.authoring import check, list_lessons, make_notebook, need
 from course_utils.files import CourseError, atomic
 
 TIME_LIMITS = {"test": 300, "cpu": 3600, "gpu": None}  # seconds a cell
-LONGEST = 3.0  # minutes that a lesson may take under `cpu`
+LONGEST = 4.0  # minutes that a lesson may take under `cpu`
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,16 @@ def run(name, root, out, *, solution=False, profile=None, progress=True):
     return _run(lesson, root, Path(out), solution, profile, progress).page
 
 
-def run_all(root, out, *, solution=False, profile=None, progress=True):
-    """Run all lessons, one after the other, with a results board of their own, and hold them to what their prose says.
+def run_all(root, out, *, names=(), solution=False, profile=None, progress=True):
+    """Run the lessons one after the other, with a results board of their own, and hold them to what their prose says.
 
     Writes, beside the pages, out/board.html, and out/measured.json with the minutes, the memory and the quoted figures
-    of each lesson (see `figures`). A lesson that fails does not keep the others from running.
+    of each lesson (see `figures`). A lesson that fails does not keep the others from running. Of a lesson that was not
+    run, or failed, what lessons/measured.json says is taken over.
 
     Args:
-        as for `run`.
+        names: only these lessons, and the board in `out` goes on; by default all, and a new board.
+        else as for `run`.
 
     Returns:
         A table of minutes, memory and figures, as text.
@@ -68,12 +70,14 @@ def run_all(root, out, *, solution=False, profile=None, progress=True):
     """
     _check_profile(profile)
     out, lessons = Path(out), list_lessons(root)
-    for lesson in lessons:
+    chosen = [_find(name, root) for name in names] or lessons
+    for lesson in chosen:
         check(lesson, root)
     board = out / "board.json"
-    board.unlink(missing_ok=True)
-    measured, problems = {}, []
-    for lesson in lessons:
+    if not names:
+        board.unlink(missing_ok=True)
+    measured, problems = _measured_before(root, lessons), []
+    for lesson in chosen:
         try:
             outcome = _run(lesson, root, out, solution, profile, progress, board)
         except CourseError as error:
@@ -82,6 +86,7 @@ def run_all(root, out, *, solution=False, profile=None, progress=True):
         measured[lesson.name] = _about(lesson, outcome)
         if solution and _profile(profile) == "cpu":
             problems += _broken_promises(lesson, measured[lesson.name])
+    measured = {lesson.name: measured[lesson.name] for lesson in lessons if lesson.name in measured}
     _write_board(board, out / "board.html", profile)
     with atomic(out / "measured.json") as temporary:
         temporary.write_text(
@@ -120,6 +125,14 @@ def _run(lesson, root, out, solution, profile, progress, board=None):
 
 
 # --- All lessons ---
+
+
+def _measured_before(root, lessons):
+    """What lessons/measured.json says of these lessons, in their order; of those that are not in it, nothing yet."""
+    if not (Path(root) / figures.MEASURED).exists():
+        return {}
+    former = figures.read_measured(root)["lessons"]
+    return {lesson.name: former[lesson.name] for lesson in lessons if lesson.name in former}
 
 
 def _about(lesson, outcome):

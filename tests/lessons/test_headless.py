@@ -154,3 +154,22 @@ def test_the_board_of_an_earlier_run_is_gone(repo, tmp_path, no_opening, no_boar
     (tmp_path / "board.json").write_text("[]")
     run_all(repo(_01_toy=SHORT), tmp_path, profile="test")
     assert not (tmp_path / "board.json").exists()
+
+
+def test_some_lessons_alone_take_over_what_was_measured_of_the_others(repo, tmp_path, no_opening, no_board):
+    root = repo(_01_toy=SHORT + FIGURES, _02_toy=SHORT + "# %%\n1 / 0\n", _03_toy=SHORT)
+    former = {name: {"minutes": 9.0, "memory_mib": 1, "figures": {}} for name in ("01_toy", "02_toy", "00_gone")}
+    (root / "lessons" / "measured.json").write_text(json.dumps({"machine": "x", "lessons": former}))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "board.json").write_text("[]")
+    run_all(root, out, names=["03", "01_toy"], solution=True, profile="cpu")
+    measured = json.loads((out / "measured.json").read_text())["lessons"]
+    assert list(measured) == ["01_toy", "02_toy", "03_toy"]
+    assert measured["02_toy"] == former["02_toy"] and measured["01_toy"]["figures"]["noise"] == 20.46
+    assert not (out / "02_toy.html").exists() and (out / "board.json").exists()
+    with pytest.raises(CourseError, match="02_toy, cell 2"):
+        run_all(root, out, names=["02"], solution=True, profile="cpu")
+    assert json.loads((out / "measured.json").read_text())["lessons"]["02_toy"] == former["02_toy"]
+    with pytest.raises(CourseError, match="no lesson '04'"):
+        run_all(root, out, names=["04"])
