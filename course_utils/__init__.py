@@ -31,11 +31,13 @@ _EXPORTS = {
     "progress": "course_utils.grading.notebook",
 }
 _MODULES = (
+    "augment",
     "board",
     "checkpoints",
     "colour",
     "data",
     "degrade",
+    "features",
     "files",
     "images",
     "inference",

@@ -5,6 +5,7 @@ The effects of a scan take RGB, C = 3; JPEG, noise and low resolution take grey 
 
 from course_utils.degrade.jpeg import Jpeg
 from course_utils.degrade.noise import GaussianNoise
+from course_utils.degrade.pipeline import RandomPipeline, random_scanner
 from course_utils.degrade.pyramid import centre_crop, pyramid_reduce
 from course_utils.degrade.resize import LowResolution, bicubic, crop_to_multiple, enlarge, low_resolution_pair, reduce
 from course_utils.degrade.scan import (
@@ -32,6 +33,7 @@ __all__ = [
     "Halftone",
     "Jpeg",
     "LowResolution",
+    "RandomPipeline",
     "Scan",
     "SensorNoise",
     "Texture",
@@ -41,6 +43,7 @@ __all__ = [
     "enlarge",
     "low_resolution_pair",
     "pyramid_reduce",
+    "random_scanner",
     "reduce",
     "scanner",
 ]

@@ -8,6 +8,7 @@ _EXPORTS = {
     "SRCNN": "course_utils.models.srcnn",
     "ESPCN": "course_utils.models.espcn",
     "ARCNN": "course_utils.models.arcnn",
+    "AttentionDnCNN": "course_utils.models.attention",
 }
 __all__ = [*_EXPORTS]
 
