@@ -18,6 +18,9 @@ LESSONS = {  # lesson -> the module here that declares its exercises
     "03_espcn_portraits": "lesson_03",
     "04_arcnn": "lesson_04",
     "05_dncnn": "lesson_05",
+    "06_augmentation": "lesson_06",
+    "07_attention": "lesson_07",
+    "08_perceptual_loss": "lesson_08",
 }
 
 

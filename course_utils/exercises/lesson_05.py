@@ -48,7 +48,7 @@ def probe_match_pairs(answer, rng):
     stems = [f"{number:06}" for number in rng.choice(10**6, 9, replace=False)]
     alone, last = sorted(stems)[4], sorted(stems)[8]  # in the middle, and behind all others
     first = stems[0]
-    evidence = {"alone": alone, "last": last}
+    evidence = {"alone": alone, "last": last, "paired": sorted(stems)[2]}
     folders = {
         # A folder lists 000031.left.png before 000031.png, but 000031.jpg before 000031.left.jpg.
         "by name": ([*stems[:4], f"{first}.left"], [*stems[:4], f"{first}.left"]),
@@ -88,6 +88,8 @@ def _pairs_as_text(pairs):
 
 def _listed(text, call):
     """([(clean, scan), ...], None) from the text, or (None, sentence)."""
+    if isinstance(text, str) and text.startswith("CourseError"):
+        return None, f"{call} raised {text[:70]}; every image has its partner there. Compare stems, not suffixes"
     if not isinstance(text, str) or not text.startswith("["):
         kind = "a list of (clean path, scan path)"
         return None, trouble(text, call, kind) or f"{call}: nothing to check; {kind} is expected"
@@ -106,9 +108,15 @@ def by_name_problem(evidence, expected, name="by name"):
     if sorted(pair[::-1] for pair in found) == sorted(wanted):
         return f"the first pair is ({', '.join(found[0])}), expected is the original first: (clean path, scan path)"
     if len(found) != len(wanted):
-        return f"{len(found)} pairs came, expected {len(wanted)}: every original has a scan of the same stem here"
+        start = f"{len(found)} pairs came, expected {len(wanted)}: every original has a scan of the same stem here"
+        lost = {original for original, _ in wanted} - {pair[0] for pair in found}
+        split = any(pair[0].split(".")[0] in {original.split(".")[0] for original in lost} for pair in found)
+        return f"{start}. A stem goes on to the last dot: that of a.left.png is a.left" if split else start
     wrong = sorted(set(found) - set(wanted))[0]
-    return f"{wrong[0]} is paired with {wrong[1]}: by their places in two lists? Pair them by stem"
+    if wrong[-1] not in {scan for _, scan in wanted}:
+        return f"{wrong[0]} is paired with {wrong[-1]}, and there is no such file: take the path from the dictionary"
+    cause = "by their places in two lists, or by a part of the name? Pair them by the whole stem"
+    return f"{wrong[0]} is paired with {wrong[-1]}: {cause}"
 
 
 def in_order_problem(evidence, expected):
@@ -133,9 +141,7 @@ def _alone_problem(folder, what, stem, advice):
         if not isinstance(found, str):
             return trouble(found, f"match_pairs with {what}", "a CourseError") or f"{found}: expected a CourseError"
         if found.startswith("CourseError:"):
-            if expected[stem] in found[:300]:  # a longer text could name all there are
-                return None
-            return f"the error for {what} does not name the file, {expected[stem]}; it says: {found[13:90]}"
+            return _naming_problem(found, what, expected[stem], expected["paired"])
         if found.startswith("KeyError"):
             return (
                 f"{what} raised {found[:60]}, expected a CourseError: ask whether the stem is there before you take it"
@@ -143,9 +149,20 @@ def _alone_problem(folder, what, stem, advice):
         if found.startswith("["):
             pairs = found[:LONGEST_LIST].count(",") + 1
             return f"{what} raised no error, and {pairs} pairs came; expected a CourseError: {advice}"
+        if found.startswith("returned"):
+            return f"{what}: match_pairs {found[:60]}; expected a CourseError that is raised, `raise CourseError(...)`"
         return f"{what} raised {found[:90]}; expected a CourseError that names the file"
 
     return problem
+
+
+def _naming_problem(found, what, alone, paired):
+    """The sentence for the text of a CourseError that does not name the file without a partner, or others too."""
+    if paired in found:
+        return f"the error for {what} also names {paired}, which has a partner: name the one without"
+    if alone in found[:300]:  # a longer text could name all there are
+        return None
+    return f"the error for {what} does not name the file, {alone}; it says: {found[13:90]}"
 
 
 MATCH_PAIRS = Exercise(
@@ -265,8 +282,8 @@ def _windows_of(evidence, expected, name, call="random_patch"):
     """(where the patches of this name stand, as of `_where`, None), or (None, the sentence if they are none)."""
     found, wanted = evidence.get(name), expected[name]
     if not isinstance(found, np.ndarray):
-        kind = "two patches (degraded, clean)"
-        return None, _size_trouble(found, name, call) or trouble(found, call, kind) or f"{call}: {kind} are expected"
+        kind = "a pair of patches (degraded, clean)"
+        return None, _size_trouble(found, name, call) or trouble(found, call, kind) or f"{call}: {kind} is expected"
     if found.shape != wanted.shape:
         return None, f"the patches have the shape {found.shape[2:]}, expected {wanted.shape[2:]}"
     if found.dtype != np.uint8:
@@ -275,12 +292,19 @@ def _windows_of(evidence, expected, name, call="random_patch"):
     strange = int((where < 0).any(axis=(1, 2)).sum())
     if strange:
         what = f"{strange} of {len(found)} patches are no window of their image, turned or mirrored"
-        return None, f"{what}: are pixels moved, or is a size or a channel a fixed number?"
+        cause = "are pixels moved, scaled or changed, or is a size or a channel a fixed number?"
+        if name != "grey" and not (_where(found[..., ::-1], expected["code"])[(where < 0).any(axis=(1, 2))] < 0).any():
+            cause = "their channels are turned round. Columns are the second axis: image[:, ::-1]"
+        return None, f"{what}: {cause}"
     return where, None
 
 
 def _size_trouble(found, name, call):
-    """The sentence for patches that are too small, or None."""
+    """The sentence for patches that are too small or too large, or for images that were written to; or None."""
+    if isinstance(found, str) and found.startswith("returned patches of up to"):
+        return f"{call} {found}: a window goes from top to top + size, the last not included, and columns alike"
+    if isinstance(found, str) and "read-only" in found[:100]:
+        return f"{call} raised {found[:60]}: it may not change the images; make new ones, and return those"
     if not isinstance(found, str) or not found.startswith("returned patches of down to"):
         return None
     rows, columns, size, _ = re.findall(r"\d+", found[:100])
@@ -333,7 +357,7 @@ def turn_problem(evidence, expected):
         return f"{start}: only the original is turned, the degraded image never"
     if (degraded // 2 == clean // 2).all():
         return f"{start}: the turn is the same but the mirror differs; draw it once for both"
-    return f"{start}: draw the turn and the mirror once, and use them for both images"
+    return f"{start}: draw the turn and the mirror once, and use them for both images alike"
 
 
 def everywhere_problem(evidence, expected):
@@ -374,6 +398,12 @@ def _missing_kinds(kinds, count):
         return f"none of {count} patches is mirrored; every other one should be"
     if all(kind in (0, 1, 4, 5) for kind in kinds):
         return f"none of {count} patches is turned by 90 degrees: draw the turns from 0 to 3, rng.integers(4)"
+    if all(kind % 2 for kind in kinds):
+        return f"all of {count} patches are mirrored; only every other one should be"
+    missing = set(range(4)) - {kind // 2 for kind in kinds}
+    if missing:
+        turns = ", ".join(map(str, sorted(missing)))
+        return f"none of {count} patches is turned {turns} times: draw the turns from 0 to 3, rng.integers(4)"
     return f"only {len(kinds)} of the 8 ways to turn and mirror came up in {count} patches; all of them should"
 
 
@@ -461,9 +491,11 @@ def probe_dncnn(answer, rng):
         for i, arguments in enumerate(any_sizes):
             ask_about_size(evidence, i, lambda arguments=arguments: answer(**arguments))
         ask(evidence, "at the start", lambda: largest(colour().eval()(y), beside=image.mean()))
+        ask(evidence, "kernels of zeros", lambda: sum(p.ndim == 4 and not p.any() for p in colour().parameters()))
         ask(evidence, "layers", lambda: names_of_layers(colour(), y))
         ask(evidence, "noise", lambda: array(filled(colour(), y, seed)(y.clone())))
         ask(evidence, "restored", lambda: array(filled(colour(), y, seed).restore(y.clone())))
+        ask(evidence, "restore in training", lambda: _restore_in_training(colour(), y))
         ask(evidence, "statistics", lambda: _learn_statistics(filled(colour(), y, seed), y))
         ask(evidence, "grey noise", lambda: array(filled(small(), grey, seed)(grey.clone())))
         ask(evidence, "grey restored", lambda: array(filled(small(), grey, seed).restore(grey.clone())))
@@ -474,6 +506,15 @@ def _any_size(rng, batch_norm):
     """Arguments of DnCNN; not for RGB images, and not of the usual depth and width."""
     channels, depth, width = (int(value) for value in (rng.choice([1, 2, 4, 5]), *rng.integers(4, [9, 16])))
     return {"channels": channels, "depth": depth, "width": width, "batch_norm": batch_norm}
+
+
+def _restore_in_training(network, image):
+    """What `restore` leaves of a network's training mode and of its gradients: 1 where all is left as it was."""
+    import torch
+
+    with torch.enable_grad():
+        restored = network.train().restore(image.clone())
+    return {"mode": int(all(module.training for module in network.modules())), "gradients": int(restored.requires_grad)}
 
 
 def _learn_statistics(network, image):
@@ -504,7 +545,10 @@ COUNTS = {  # what mistakes do to the number of parameters of DnCNN()
 
 def parameters_problem(evidence, expected):
     default = "are the kernels 3 x 3, the maps 64 and the layers 17?"
-    sentence = wrong_count(evidence.get("parameters"), expected["parameters"], "DnCNN()", COUNTS, default)
+    causes = dict(COUNTS)
+    if "norm" in str(evidence.get("layers")).split():
+        causes[-128 * 15] = "does the batch normalisation lack its weights and biases (affine)?"
+    sentence = wrong_count(evidence.get("parameters"), expected["parameters"], "DnCNN()", causes, default)
     return sentence or _any_size_problem(evidence, expected, 0) or _any_size_problem(evidence, expected, 1)
 
 
@@ -518,16 +562,32 @@ def _any_size_problem(evidence, expected, i):
     causes = [
         (wanted - norms if batch_norm else wanted + norms, "is batch_norm ignored?"),
         (wanted + (3 - channels) * (2 * 9 * width + 1), "is `channels` ignored?"),
+        (
+            wanted + (3 - channels) * (9 * width + 1),
+            "does the last convolution give 3 channels, whatever `channels` is?",
+        ),
+        (wanted + (3 - channels) * 9 * width, "does the first convolution take 3 channels, whatever `channels` is?"),
+        (_count(channels, depth, 64, batch_norm), "is `width` ignored? The maps are 64 here"),
+        (_count(channels, 17, width, batch_norm), "is `depth` ignored? The layers are 17 here"),
     ]
     cause = likely(found, causes, "is one of the four a fixed number in your code?")
     asked = f"DnCNN(channels={channels}, depth={depth}, width={width}, batch_norm={batch_norm})"
     return trouble(found, asked, "a network") or f"{asked} has {found:,} parameters, expected {wanted:,}: {cause}"
 
 
+def _count(channels, depth, width, batch_norm):
+    """The parameters of a DnCNN."""
+    middle = 9 * width * width + width + 2 * width * batch_norm
+    return (9 * channels + 1) * width + (depth - 2) * middle + (9 * width + 1) * channels
+
+
 def start_problem(evidence, expected):
     found, nothing = evidence.get("at the start"), expected["at the start"]
     if agrees(found, nothing, rtol=0, atol=1e-12):
-        return None
+        zeros = evidence.get("kernels of zeros")
+        if agrees(zeros, 1, rtol=0, atol=0):
+            return None
+        return f"{zeros} convolutions have kernels of zeros, expected only the last: the others would never learn"
     strange = trouble(found, "a new DnCNN", "R(y)")
     if strange:
         return strange
@@ -545,7 +605,9 @@ def noise_problem(evidence, expected, name="noise"):
     if strange:
         return strange
     if found.shape != wanted.shape:
-        return f"R(y) has the shape {found.shape}, expected {wanted.shape}: is padding=1 missing in a convolution?"
+        channels = found.ndim == 4 and found.shape[1] != wanted.shape[1]
+        cause = "does the last convolution give `channels`?" if channels else "is padding=1 missing in a convolution?"
+        return f"R(y) has the shape {found.shape}, expected {wanted.shape}: {cause}"
     off = f"for given weights R(y) is off by up to {np.abs(found - wanted).max():.2g}"
     return f"{off}: {_noise_cause(found, wanted, evidence, expected, name)}"
 
@@ -577,15 +639,31 @@ def restore_problem(evidence, expected):
     if restored.shape != image.shape:
         return f"restore gives the shape {restored.shape}, expected {image.shape}: return y - self(y)"
     if agrees(restored.astype(np.float64) + noise, image):  # not restored with image - noise: that is easy to drown
-        return None
+        return restore_in_training_problem(evidence)
     causes = [
         (image + noise, "that is y + R(y): the noise is added once more; subtract it"),
         (noise - image, "that is R(y) - y; turn it round"),
         (noise, "that is R(y), the noise itself; subtract it from y"),
+        (
+            np.maximum(image - noise, 0),
+            "it has no values below 0; return it as it is, neither clipped nor through a ReLU",
+        ),
         (np.clip(image - noise, 0, 1), "it is clipped to [0, 1]; the clipping comes later, in cu.restore"),
     ]
     cause = likely(restored, causes, "return y - self(y)")
     return f"restore is off by up to {np.abs(restored - (image - noise)).max():.2g} from y - R(y): {cause}"
+
+
+def restore_in_training_problem(evidence):
+    if "restore in training: mode" not in evidence:
+        return trouble(evidence.get("restore in training"), "restore in training mode", "y - R(y)")
+    if evidence.get("restore in training: mode") != 1:
+        return "after restore the network is no longer in training mode: leave `eval()` to whoever calls restore"
+    if evidence.get("restore in training: gradients") != 1:
+        return (
+            "what restore gives has no gradients: leave `no_grad` to whoever calls it, since some train through restore"
+        )
+    return None
 
 
 def statistics_problem(evidence, expected):
@@ -594,10 +672,14 @@ def statistics_problem(evidence, expected):
     before, after = evidence["statistics: before"], evidence["statistics: after"]
     known, wanted = expected["statistics: before"], expected["statistics: after"]
     if after.shape != wanted.shape or before.shape != wanted.shape:
-        kept = after.size // 6
-        return f"{kept} layers keep statistics of 6 maps in a network of 4 layers, expected 2: the two in the middle"
+        call = "in DnCNN(depth=4, width=6) batch normalisation"
+        return (
+            f"{call} keeps the means of {after.size} maps, expected {wanted.size}: 6 in each of its two middle layers"
+        )
     if agrees(before, known) and agrees(after, wanted, rtol=1e-3):
         return None
+    if not agrees(evidence.get("noise"), expected["noise"]):
+        return "the means that batch normalisation learns are not those expected: get R(y) right, then look again"
     share = 0.1 * float(np.median((after - before) / (wanted - known)))
     cause = "PyTorch's momentum is the share of the new batch; 0.9 elsewhere is 0.1 here"
     return f"a training step takes over {share:.2f} of the new batch's mean, expected 0.10: {cause}"
@@ -636,7 +718,7 @@ DNCNN = Exercise(
         claim("it has as many parameters as the paper's, and others where you ask for others", parameters_problem),
         claim("a new network predicts no noise at all", start_problem),
         claim("with given weights R(y) is that of a DnCNN", noise_problem, points=3),
-        claim("`restore` gives y - R(y), not clipped", restore_problem),
+        claim("`restore` gives y - R(y), not clipped, in the mode that the network is in", restore_problem),
         claim("in training, batch normalisation learns at its usual pace", statistics_problem),
         claim("`config` and `receptive_radius` tell what was built", settings_problem),
         claim("the same holds for grey images without batch normalisation", grey_noise_problem, points=2, hidden=True),
@@ -698,6 +780,24 @@ def _loss_causes(inputs):
         (np.abs(error).sum() / (2 * count), "are the errors squared?"),
         (error.sum() / (2 * count), "are the errors squared?"),
         (np.sqrt(total) / (2 * count), "that is the norm; the loss takes its square"),
+        *_rarer_loss_causes(error, degraded - clean),
+    ]
+
+
+def _rarer_loss_causes(error, noise):
+    """The same for mistakes in the sum or in what it is divided by; error, noise: R(y) - (y - x) and y - x."""
+    total, count, channels = np.square(error).sum(), *error.shape[:2]
+    clipped = error + noise - noise.clip(0, 1)
+    return [
+        (np.abs(error).mean(), "that is the mean absolute error; square the errors, sum them and divide by 2N"),
+        (total / (2 * channels), "is it divided by the channels, shape[1]? N is the number of images"),
+        (total / 2 * count, "is it multiplied by N? `a / 2 * N` is (a / 2) · N; write a / (2 * N)"),
+        (total / (2 * count**2), "is it divided by N twice?"),
+        (total / 8, "is N a fixed number, 4?"),
+        (0.0, "is a factor 0? In Python 1 // 2 is 0, and 1 / 2 is a half"),
+        (np.sqrt(np.square(error).sum(axis=(1, 2, 3))).mean() / 2, "that is the norm; the loss takes its square"),
+        (np.sqrt(total / (2 * count)), "is there a square root too many?"),
+        (np.square(clipped).sum() / (2 * count), "is y - x clipped? It has both signs"),
     ]
 
 
@@ -715,7 +815,8 @@ def right_problem(evidence, expected):
         if is_right and not agrees(found, 0, rtol=0, atol=1e-6):
             return _loss_of_right_problem(found, expected["inputs"].astype(np.float64))
         if not is_right and not 1e-6 < abs(float(found)) < math.inf:
-            return f"a network that is wrong has the loss {found:.5g}, expected more than 0: is R(y) in the sum?"
+            cause = "is R(y) in the sum, and is no factor 0? (1 // 2 is 0)"
+            return f"a network that is wrong has the loss {found:.5g}, expected more than 0: {cause}"
     return None
 
 
@@ -726,6 +827,7 @@ def _loss_of_right_problem(found, inputs):
         (inputs[2], "it is compared with the clean image x, but the network predicts y - x"),
         (inputs[1], "it is compared with y, but the network predicts y - x"),
         (0 * noise, "y - x seems to be missing"),
+        (noise.clip(0, 1), "is y - x clipped? It has both signs"),
     ]
     totals = [(np.square(noise - aim).sum(), cause) for aim, cause in aims]
     causes = [(total / by, cause) for total, cause in totals for by in (8, 4, 2, 1, noise.size, 2 * noise.size)]
@@ -852,7 +954,9 @@ def _network(events):
         def forward(self, y):
             events.append(f"network({_name_of(y, self.named)})")
             self.training_then = self.training
-            return self.layers(y)
+            output = self.layers(y)
+            self.named["output"] = output.detach()
+            return output
 
     return Network()
 
@@ -891,7 +995,12 @@ def _after(name):
         def checked(evidence, expected):
             weights, wanted = evidence.get(f"{name}: weights"), expected[f"{name}: weights"]
             if not isinstance(weights, np.ndarray):
-                return trouble(evidence.get(name), "train_step", "a step") or "train_step: there is nothing to check"
+                found = evidence.get(name)
+                if isinstance(found, str) and "does not require grad" in found[:150]:
+                    return (
+                        "the loss has no gradients: is the network called within no_grad, or detach() before backward?"
+                    )
+                return trouble(found, "train_step", "a step") or "train_step: there is nothing to check"
             if weights.shape != wanted.shape:
                 return f"the network has {weights.size:,} weights after the steps, expected {wanted.size:,}"
             return problem(evidence, expected)
@@ -913,6 +1022,8 @@ def mode_problem(evidence, expected):
     if not any(event.startswith("network") for event in events):
         return "the network was never called: it should be given the degraded batch, model(degraded)"
     cause = "model.train() comes first of all" if "train" in events else "is model.train() missing?"
+    if "eval" in events:
+        cause = "model.eval() is for restoring; call model.train()"
     return f"the network was in evaluation mode when it saw the batch, expected training mode: {cause}"
 
 
@@ -927,11 +1038,15 @@ def one_step_problem(evidence, expected):
     if "network(clean)" in events:
         return "the weights moved elsewhere than expected: the network was given the clean batch, not the degraded one"
     losses = [event for event in events if event.startswith("loss")]
-    if losses and losses[0] != "loss(other,degraded,clean)":
-        got = losses[0].replace("other", "output").replace(",", ", ")
-        return f"the loss was called as {got}, expected loss(output, degraded, clean)"
+    if losses and losses[0] != "loss(output,degraded,clean)":
+        got = losses[0].replace(",", ", ")
+        hint = ". `output` is what the network gave, as it is" if got.startswith("loss(other") else ""
+        return f"the loss was called as {got}, expected loss(output, degraded, clean){hint}"
     if agrees(found, 2 * before - wanted, atol=1e-6):
         return "the weights moved up the gradient, expected down: is a sign turned?"
+    share = float(np.dot(found - before, wanted - before) / np.square(wanted - before).sum())
+    if events.count("step") == 1 and agrees(found, before + share * (wanted - before), atol=1e-6):
+        return f"the weights moved {share:.2g} times as far as expected: is the loss or its gradient scaled or limited?"
     off = np.abs(found - wanted).max()
     done = ", ".join(event.partition("(")[0] for event in events)
     return f"after a step the weights are off by up to {off:.2g}; the step did this: {done[:90]}"
@@ -971,8 +1086,13 @@ def value_problem(evidence, expected):
         return "it returned a tensor that keeps all it needs for gradients, expected one without: value.detach()"
     if agrees(found, wanted):
         return None
-    causes = [(expected["one: later"], "that is the loss after the step; return the one before it")]
-    cause = likely(found, causes, "return the loss that the gradients were taken of")
+    causes = [
+        (expected["one: later"], "that is the loss after the step; return the one before it"),
+        (wanted / 4, "is it divided by the number of images once more? Return the loss as it is"),
+    ]
+    right = agrees(evidence["one: weights"], expected["one: weights"], atol=1e-6)
+    default = "return the loss that the gradients were taken of" if right else "get the step right, then look again"
+    cause = likely(found, causes, default)
     return f"it returned {found:.5g}, expected {wanted:.5g}: {cause}"
 
 
@@ -984,6 +1104,8 @@ def backward_problem(evidence, expected):
     if agrees(found, wanted, atol=1e-6):
         return None
     off = np.abs(found - wanted).max()
+    if not agrees(evidence.get("one: weights"), expected["one: weights"], atol=1e-6):
+        return "the step itself is not right yet: get it right, then look again"
     return f"with a backward that halves the gradients the weights are off by {off:.2g}: are gradients taken twice?"
 
 
@@ -992,6 +1114,10 @@ def others_problem(evidence, expected):
     names = ("others: weights", "others: statistics", "others: value")
     if all(agrees(evidence.get(name), expected[name]) for name in names):
         return None
+    if not agrees(evidence.get("one: weights"), expected["one: weights"], atol=1e-6):
+        return (
+            "with another optimizer and loss the steps are not right either: get the first step right, then look again"
+        )
     return "with momentum and a mean absolute error the steps are not those expected: are `optimizer` and `loss` used?"
 
 
@@ -1023,24 +1149,40 @@ TRAIN_STEP = Exercise(
 
 def probe_best_step(answer, rng):
     """Ask for the best step of histories: the best in the middle, first, last or alone, and with several best ones."""
-    best, worst, lowest_loss, other = (int(place) for place in rng.choice(np.arange(1, 8), 4, replace=False))
+    middle, places = _telling_history(rng)
+    lowest_loss, other = (int(place) for place in rng.integers(1, 8, 2))
     several = sorted(int(place) for place in rng.choice(60, 3, replace=False))
     histories = {
-        "middle": _history(rng, 9, [best], lowest_loss),
+        "middle": middle,
         "ties": _history(rng, 9, [2, 5, 6], other),
         "first": _history(rng, 6, [0], lowest_loss % 5),
         "last": _history(rng, 6, [5], lowest_loss % 5),
         "alone": _history(rng, 1, [0], 0),
         "others": _history(rng, 60, several, other),
     }
-    histories["middle"].psnrs[worst] = 21.5
-    evidence = {f"{name}: every": history.steps[0] for name, history in histories.items()}
-    evidence |= {"psnr": 31.5, "place": best, "lowest loss": histories["middle"].steps[lowest_loss]}
-    evidence |= {"lowest psnr": histories["middle"].steps[worst]}
+    evidence = {f"{name}: every": history.steps[0] for name, history in histories.items()} | places | {"psnr": 31.5}
     with undisturbed(rng):
         for name, history in histories.items():
             ask(evidence, name, lambda history=history: number(answer(history)))
     return evidence
+
+
+CURVE = (3, 5, 7, 4, 6, 10, 8, 0, 6.5, 7.5, 5.5, 4.5)  # a first peak, the best, the lowest, a last rise, a fall
+
+
+def _telling_history(rng):
+    """A history of 14 validations in which every usual mistake ends at a place of its own, and those places."""
+    shift = int(rng.integers(3))
+    ranks = [1, 2][:shift] + list(CURVE) + [3, 2][shift:]
+    peak, best, worst, rise = (shift + place for place in (2, 5, 7, 9))
+    lowest_loss, highest_loss = (shift + int(place) for place in rng.choice([1, 3, 8, 10], 2, replace=False))
+    history = _history(rng, 14, [best], lowest_loss)
+    psnrs = [round(21.5 + 0.9 * rank + rng.uniform(0, 0.3), 2) for rank in ranks]
+    psnrs[best] = 31.5
+    history.psnrs, history.scores = psnrs, [{"psnr": psnr} for psnr in psnrs]
+    history.losses[highest_loss] = 9.5
+    places = {"place": best, "first peak": peak, "lowest psnr": worst, "last rise": rise}
+    return history, places | {"lowest loss": lowest_loss, "highest loss": highest_loss}
 
 
 def _history(rng, count, best, lowest_loss):
@@ -1069,13 +1211,22 @@ def _best_problem(name, what, causes_of, default):
 
 
 def _middle_causes(expected):
-    return [
-        (9 * expected["middle: every"], "that is the last step; the best may be an earlier one"),
+    best, every = expected["place"], expected["middle: every"]
+    steps = [
+        (13, "that is the last step; the best may be an earlier one"),
+        (0, "that is the first step"),
+        (best + 1, "that is the validation behind it: are the places counted from 1?"),
+        (best - 1, "that is the validation before it"),
         (expected["lowest loss"], "that is the step of the lowest training loss; go by the validation PSNR"),
+        (expected["highest loss"], "that is the step of the highest training loss; go by the validation PSNR"),
         (expected["lowest psnr"], "that is the lowest PSNR; a higher one is better"),
-        (expected["place"], "that is a place in the list; `history.steps` says which step stands there"),
+        (expected["last rise"], "the PSNR rose there, but not above the best; compare with the best so far"),
+        (expected["first peak"], "that is the first peak, and a later one is higher; look through them all"),
+    ]
+    return [(every * (place + 1), cause) for place, cause in steps] + [
+        (best, "that is a place in the list; `history.steps` says which step stands there"),
+        (best + 1, "that is a place, counted from 1; `history.steps` says which step stands there"),
         (expected["psnr"], "that is the highest PSNR itself; return the step where it was reached"),
-        (expected["middle: every"], "that is the first step"),
     ]
 
 
@@ -1089,7 +1240,8 @@ def edge_problem(evidence, expected):
     for name, what in (("first", "6, the first"), ("last", "6, the last"), ("alone", "1, the only")):
         default = "does your loop leave it out?"
         what = f"the best of {what} validation,"
-        sentence = _best_problem(name, what, lambda _: [], default)(evidence, expected)
+        last = [(6 * expected[f"{name}: every"], "that is the last step")] if name == "first" else []
+        sentence = _best_problem(name, what, lambda _, last=last: last, default)(evidence, expected)
         if sentence:
             return sentence
     return None
@@ -1104,7 +1256,7 @@ BEST_STEP = Exercise(
     claims=(
         claim(
             "it is the step of the highest validation PSNR",
-            _best_problem("middle", "the best of 9 validations", _middle_causes, "is the PSNR there the highest?"),
+            _best_problem("middle", "the best of 14 validations", _middle_causes, "is the PSNR there the highest?"),
             points=2,
         ),
         claim(
@@ -1215,7 +1367,7 @@ def _cover(windows, height, width):
 
 
 def cover_problem(evidence, expected, name="wide"):
-    outer, inner, (height, width, tile, _), sentence = _tiles_of(evidence, expected, name)
+    outer, inner, (height, width, tile, halo), sentence = _tiles_of(evidence, expected, name)
     if sentence:
         return sentence
     times = _cover(inner, height, width)
@@ -1224,16 +1376,28 @@ def cover_problem(evidence, expected, name="wide"):
         if size.max() <= tile:
             return None
         return f"an inner window is {size[:, 0].max()} x {size[:, 1].max()} pixels, expected at most {tile} x {tile}"
-    if (_cover(outer, height, width) == 1).all():
+    within = (outer[..., 0] >= inner[..., 0]).all() and (outer[..., 1] <= inner[..., 1]).all()
+    if within and (_cover(outer, height, width) == 1).all():
         return "the windows are there but the inner one comes first, expected is the pair (outer, inner)"
-    missing, twice = int((times == 0).sum()), int((times > 1).sum())
-    if missing and (times[: height // tile * tile, : width // tile * tile] == 1).all():
-        return f"{missing} pixels are in no inner window: the last tile of a row or column is smaller, and it is lost"
-    if missing:
-        row, column = (int(place) for place in np.argwhere(times == 0)[0])
-        return f"{missing} pixels are in no inner window, the first at row {row}, column {column}: do the tiles adjoin?"
+    if (inner[..., 1] > (height, width)).any() and (times == 1).all():
+        return "an inner window ends beyond the image: end it there, min(top + tile, height), and columns alike"
+    if (times == 0).any():
+        return f"{(times == 0).sum()} pixels are in no inner window{_missing_cause(times, inner, tile, halo)}"
     cause = "inner windows end where the next begins; only outer ones overlap"
-    return f"{twice} pixels are in more than one inner window: {cause}"
+    return f"{(times > 1).sum()} pixels are in more than one inner window: {cause}"
+
+
+def _missing_cause(times, inner, tile, halo):
+    """Why some pixels are in no inner window; times: (height, width), in how many each is."""
+    height, width = times.shape
+    if len(inner) > 1 and inner[..., 0].max() <= halo:
+        return ": all begin near the corner. Places are counted in the image"
+    if (_cover(inner + np.array([0, 1]), height, width) == 1).all():
+        return ": a slice stops before its end, so it ends at top + tile"
+    if min(height, width) >= tile and (times[: height // tile * tile, : width // tile * tile] == 1).all():
+        return ": the last tile of a row or column is smaller, and it is lost"
+    row, column = (int(place) for place in np.argwhere(times == 0)[0])
+    return f", the first at row {row}, column {column}: do the tiles adjoin?"
 
 
 def halo_problem(evidence, expected, name="wide"):

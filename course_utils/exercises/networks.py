@@ -7,6 +7,8 @@ sentences for a wrong number of parameters, an output of another shape and a for
 
 import itertools
 import json
+import zlib
+from collections import Counter
 
 import numpy as np
 
@@ -96,21 +98,40 @@ def _name_of_function(function, args, kwargs):
     return name
 
 
-def filled(network, image, seed):
+def filled(network, image, seed, by_shape=False):
     """The network in evaluation mode, with parameters and statistics drawn from the seed in the order of the layers.
 
-    The order is that in which they work; so names, and the order of the lines in `__init__`, play no part.
+    The order is that in which they work; so names, and the order of the lines in `__init__`, play no part. Where a
+    network has branches, that order is free as well: with by_shape=True each tensor is drawn for its name ("weight",
+    "bias"), its shape and its place among those of the same, as `drawn` says.
     """
     import torch
 
-    rng, done = np.random.default_rng(seed), set()
+    rng, done, before = np.random.default_rng(seed), set(), Counter()
     for layer in [*layers_at_work(network, image), *network.modules()]:
         tensors = itertools.chain(layer.named_parameters(recurse=False), layer.named_buffers(recurse=False))
         for name, tensor in tensors:
             if id(tensor) not in done and tensor.is_floating_point():
                 done.add(id(tensor))
-                tensor.copy_(torch.from_numpy(_draw(rng, name, tuple(tensor.shape))))
+                key, shape = _key(name, tensor.shape), tuple(tensor.shape)
+                values = drawn(seed, name, shape, before[key]) if by_shape else _draw(rng, name, shape)
+                tensor.copy_(torch.from_numpy(values))
+                before[key] += 1
     return network.eval()
+
+
+def drawn(seed, name, shape, before=0):
+    """What `filled` with by_shape=True gives a tensor that has so many of its name and shape before it: an array.
+
+    The weights of a linear layer, (a, b), are those of a 1x1 convolution, (a, b, 1, 1): both do the same.
+    """
+    return _draw(np.random.default_rng([seed, *_key(name, shape), before]), name, shape)
+
+
+def _key(name, shape):
+    """Numbers for the kind and the shape of a tensor."""
+    kind = zlib.crc32(name.encode()) if len(shape) == 1 else 0
+    return kind, *([int(shape[0]), int(np.prod(shape[1:]))] if len(shape) else [])
 
 
 def _draw(rng, name, shape):

@@ -78,6 +78,27 @@ def test_batch_norm_learns_in_training_and_rests_in_evaluation():
     assert not torch.equal(mean, model.layers[3].running_mean)
 
 
+def test_far_pixels_change_the_result_in_training_mode_alone():
+    model, y = filled(channels=1, **TINY), torch.rand(1, 1, 8, 40)
+    other = y.clone()
+    other[..., 30:] = 1 - other[..., 30:]
+    near = slice(0, 30 - model.receptive_radius)
+    with torch.no_grad():
+        assert torch.equal(model.eval()(y)[..., near], model(other)[..., near])
+        assert not torch.allclose(model.train()(y)[..., near], model(other)[..., near], atol=1e-3)
+
+
+def test_behind_a_last_layer_of_zeros_the_others_learn_from_the_second_step_on():
+    model, y, noise = DnCNN(**TINY), torch.rand(4, 3, 16, 16), 0.1 * torch.randn(4, 3, 16, 16)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    for reached in (False, True):  # no gradient gets past a last layer of zeros until it has moved, after one step
+        optimizer.zero_grad()
+        (model(y) - noise).square().sum().backward()
+        assert bool(model.layers[0].weight.grad.any()) is reached
+        assert model.layers[-1].weight.grad.any()
+        optimizer.step()
+
+
 def test_config_builds_the_same_network():
     model = filled(channels=1, depth=5, width=6, batch_norm=False)
     twin = DnCNN(**model.config)

@@ -34,6 +34,9 @@ _COUNTS = (
     "    return ",
     '    if len(clean) != len(scan):\n        raise CourseError(f"{clean.keys() ^ scan.keys()}")\n    return ',
 )
+_TO_THE_FIRST_DOT = """    clean = {stem.split(".")[0]: path for stem, path in clean.items()}
+    scan = {stem.split(".")[0]: path for stem, path in scan.items()}
+"""
 _WRONG_PAIRS = {
     "by their places": (_PAIRS, (_RETURN, "return list(zip(clean.values(), scan.values()))"), "by their places"),
     "scan first": (_PAIRS, ("(clean[stem], scan[stem])", "(scan[stem], clean[stem])"), "original first"),
@@ -53,6 +56,36 @@ _WRONG_PAIRS = {
     "no name in the error": (_PAIRS, ('f"{stem} has no scan"', '"an image has no partner"'), "does not name the file"),
     "another error": (_PAIRS, ('CourseError(f"{stem} has no scan")', 'ValueError(f"{stem}!")'), "raised ValueError"),
     "no return": (_PAIRS, (_RETURN, "[(clean[stem], scan[stem]) for stem in sorted(clean)]"), "is a `return` missing?"),
+    "the folder and the name of the original": (
+        _PAIRS,
+        ("(clean[stem], scan[stem])", "(clean[stem], scan_folder / clean[stem].name)"),
+        "there is no such file",
+    ),
+    "by the first characters": (
+        _PAIRS,
+        (
+            _RETURN,
+            "first = {stem[:6]: path for stem, path in scan.items()}\n"
+            "    return [(clean[stem], first[stem[:6]]) for stem in sorted(clean)]",
+        ),
+        "by a part of the name?",
+    ),
+    "up to the first dot": (
+        _PAIRS,
+        ("    for stem in clean:", _TO_THE_FIRST_DOT + "    for stem in clean:"),
+        "goes on to the last dot",
+    ),
+    "the same suffix expected": (
+        _PAIRS,
+        ("if stem not in scan:", "if not (scan_folder / clean[stem].name).exists():"),
+        "Compare stems, not suffixes",
+    ),
+    "error returned": (_PAIRS, ('raise CourseError(f"{stem} has no scan")', "return CourseError(stem)"), "is raised"),
+    "all names in the error": (
+        _PAIRS,
+        ('f"{stem} has no scan"', 'f"{sorted(clean)} and {sorted(scan)} differ"'),
+        "has a partner: name the one without",
+    ),
 }
 _RIGHT_PAIRS = {
     "two loops": _PAIRS,
@@ -158,6 +191,24 @@ _WRONG_PATCH = {
         "do not cut it down",
     ),
     "no return": ([("    return degraded, clean\n", "")], "is a `return` missing?"),
+    "one pixel too many": ([("left + size]", "left + size + 1]")], "the last not included"),
+    "channels mirrored": (
+        [("degraded[:, ::-1], clean[:, ::-1]", "degraded[..., ::-1], clean[..., ::-1]")],
+        "their channels are turned round",
+    ),
+    "always mirrored": ([("if rng.random() < 0.5:", "if True:")], "only every other one should be"),
+    "three quarter turns never": ([("rng.integers(4)", "rng.integers(3)")], "is turned 3 times"),
+    "rows of one mirrored, columns of the other": (
+        [("degraded[:, ::-1], clean[:, ::-1]", "degraded[::-1], clean[:, ::-1]")],
+        "use them for both images alike",
+    ),
+    "mirrored in place": (
+        [
+            ("    top =", "    if augment and rng.random() < 0.5:\n        clean[:] = clean[:, ::-1]\n    top ="),
+        ],
+        "may not change the images",
+    ),
+    "one array of both": ([("return degraded, clean", "return np.stack([degraded, clean])")], "a pair of patches"),
 }
 _RIGHT_PATCH = {
     "one image after the other": _PATCH,
@@ -225,6 +276,10 @@ _MIDDLE = "nn.Conv2d(width, width, 3, padding=1)"
 _ADD_NORM = "            if batch_norm:\n                layers += [nn.BatchNorm2d(width)]\n"
 _ADD_RELU = "            layers += [nn.ReLU()]\n"
 _ZEROS = "        nn.init.zeros_(last.weight)\n        nn.init.zeros_(last.bias)\n"
+_ALL_ZEROS = """        self.net = nn.Sequential(*layers, last)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+"""
 _WRONG_DNCNN = {
     "ReLU at the end": ([("*layers, last)", "*layers, last, nn.ReLU())")], "ReLU after the last convolution"),
     "no batch norm": ([("if batch_norm:", "if False:")], "is the batch normalisation missing?"),
@@ -296,6 +351,34 @@ _WRONG_DNCNN = {
     "width of the field": ([("radius = depth", "radius = 2 * depth + 1")], "width of the whole field"),
     "a fixed config": ([('"depth": depth', '"depth": 17')], "expected the four arguments"),
     "forward not returned": ([("return self.net(y)", "self.net(y)")], "is a `return` missing?"),
+    "restore leaves training mode": (
+        [("return y - self.forward(y)", "self.eval()\n        return y - self.forward(y)")],
+        "no longer in training mode",
+    ),
+    "restore without gradients": (
+        [
+            (
+                "        return y - self.forward(y)",
+                "        with torch.no_grad():\n            return y - self.forward(y)",
+            )
+        ],
+        "no gradients",
+    ),
+    "restored through a ReLU": ([("return y - self.forward(y)", "return F.relu(y - self(y))")], "no values below 0"),
+    "batch norm without weights": ([("BatchNorm2d(width)", "BatchNorm2d(width, affine=False)")], "(affine)?"),
+    "instance norm": (
+        [("nn.BatchNorm2d(width)", "nn.InstanceNorm2d(width, affine=True)")],
+        "it runs conv ReLU conv InstanceNorm2d",
+    ),
+    "LeakyReLU": ([("layers += [nn.ReLU()]", "layers += [nn.LeakyReLU(0.2)]")], "conv norm LeakyReLU"),
+    "three channels out": ([("nn.Conv2d(width, channels,", "nn.Conv2d(width, 3,")], "does the last convolution give 3"),
+    "three channels in": ([(_FIRST, "nn.Conv2d(3, width, 3, padding=1), nn.ReLU()")], "first convolution take 3"),
+    "always 64 maps": ([("        layers = [", "        width = 64\n        layers = [")], "is `width` ignored?"),
+    "always 17 layers": ([("range(depth - 2)", "range(15)")], "is `depth` ignored?"),
+    "all at zero": (
+        [("        self.net = nn.Sequential(*layers, last)\n", _ALL_ZEROS)],
+        "the others would never learn",
+    ),
     "super forgotten": ([("        super().__init__()\n", "")], "raised AttributeError"),
 }
 _RIGHT_DNCNN = {
@@ -375,6 +458,18 @@ _WRONG_LOSS = {
     "no reduction": (f"return ({_ERROR} ** 2) / (2 * len(clean))", "Tensor of shape (4, 3, 6, 5)"),
     "no gradient": (f"return (({_ERROR} ** 2).sum() / (2 * len(clean))).item()", "knows its gradient"),
     "no return": (f"loss = ({_ERROR} ** 2).sum() / (2 * len(clean))", "is a `return` missing?"),
+    "mean absolute error": (f"return {_ERROR}.abs().mean()", "the mean absolute error"),
+    "channels for images": (f"return ({_ERROR} ** 2).sum() / (2 * clean.shape[1])", "divided by the channels"),
+    "times N": (f"return ({_ERROR} ** 2).sum() / 2 * len(clean)", "is it multiplied by N?"),
+    "N twice": (f"return ({_ERROR} ** 2).sum() / 2 / len(clean) ** 2", "divided by N twice"),
+    "always four images": (f"return ({_ERROR} ** 2).sum() / (2 * 4)", "is N a fixed number, 4?"),
+    "the norm of each image": (f"return {_ERROR}.flatten(1).norm(dim=1).mean() / 2", "that is the norm"),
+    "the root of it": (f"return (({_ERROR} ** 2).sum() / (2 * len(clean))).sqrt()", "a square root too many"),
+    "y - x clipped": (
+        "return ((predicted_noise - (degraded - clean).clamp(0, 1)) ** 2).sum() / (2 * len(clean))",
+        "is y - x clipped?",
+    ),
+    "half in whole numbers": (f"return 1 // 2 * ({_ERROR} ** 2).sum() / len(clean)", "(1 // 2 is 0)"),
 }
 _RIGHT_LOSS = {
     "mean times its number": _loss(f"return ({_ERROR} ** 2).mean() * clean[0].numel() / 2"),
@@ -431,6 +526,18 @@ _WRONG_STEP = {
     ),
     "two steps": ([("    optimizer.step()", "    optimizer.step()\n    optimizer.step()")], "backward, step, step"),
     "no return": ([("    return value.item()\n", "")], "returned nothing"),
+    "eval()": ([("model.train()", "model.eval()")], "model.eval() is for restoring"),
+    "the restored image": ([("output = model(degraded)", "output = degraded - model(degraded)")], "as it is"),
+    "no gradients": (
+        [("    output = model(degraded)", "    with torch.no_grad():\n        output = model(degraded)")],
+        "within no_grad",
+    ),
+    "gradients clipped": (
+        [("    optimizer.step()", "    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n    optimizer.step()")],
+        "times as far as expected",
+    ),
+    "a step of 1/N": ([("backward(value)", "backward(value / len(degraded))")], "moved 0.25 times as far"),
+    "divided by N again": ([("value.item()", "value.item() / len(degraded)")], "number of images once more"),
 }
 _RIGHT_STEP = {
     "the same in one line less": changed(
@@ -473,6 +580,15 @@ _WRONG_BEST = {
     "first left out": (_LOOP.replace("best = 0", "best = 1", 1), "raised IndexError"),
     "last left out": (_LOOP.replace("range(len(history.psnrs))", "range(len(history.psnrs) - 1)"), "leave it out"),
     "no return": (_LOOP.replace("return history", "history"), "is a `return` missing?"),
+    "compared with the one before": (_LOOP.replace("history.psnrs[best]", "history.psnrs[i - 1]"), "the best so far"),
+    "the first peak": (
+        "i = 1\n    while history.psnrs[i] > history.psnrs[i - 1]:\n        i += 1\n    return history.steps[i - 1]",
+        "the first peak",
+    ),
+    "one too far": ("return history.steps[int(np.argmax(history.psnrs)) + 1]", "the validation behind it"),
+    "one too early": ("return history.steps[int(np.argmax(history.psnrs)) - 1]", "the validation before it"),
+    "highest loss": ("return history.steps[int(np.argmax(history.losses))]", "highest training loss"),
+    "place from 1": ("return history.psnrs.index(max(history.psnrs)) + 1", "counted from 1"),
 }
 _RIGHT_BEST = {
     "a loop": _best(_LOOP),
@@ -496,6 +612,9 @@ def tiles(height, width, tile, halo):
             outer = (rows, columns)
             found.append((outer, inner))
     return found
+"""
+_RELATIVE = """            top, left = top - rows.start, left - columns.start
+            inner = (slice(top, bottom - rows.start), slice(left, right - columns.start))
 """
 _WRONG_TILES = {
     "halo begins beyond the image": ([("max(top - halo, 0)", "top - halo")], "where no pixel is"),
@@ -542,6 +661,25 @@ _WRONG_TILES = {
     ),
     "tiles twice as large": ([("    found = []", "    found, tile = [], 2 * tile")], "expected at most"),
     "no return": ([("    return found\n", "")], "is a `return` missing?"),
+    "ends one too early": (
+        [("top + tile, height)", "top + tile - 1, height)"), ("left + tile, width)", "left + tile - 1, width)")],
+        "so it ends at top + tile",
+    ),
+    "counted in the outer window": (
+        [
+            ("            outer = (rows, columns)\n", "            outer = (rows, columns)\n" + _RELATIVE),
+        ],
+        "Places are counted in the image",
+    ),
+    "halo twice": ([("            rows =", "            halo = 2 * halo\n            rows =")], "expected 0:"),
+    "halo at the top and left missing": (
+        [("max(top - halo, 0)", "top"), ("max(left - halo, 0)", "left")],
+        "the outer window around columns",
+    ),
+    "last tile moved back": (
+        [("            bottom =", "            top = min(top, height - tile)\n            bottom =")],
+        "only outer ones overlap",
+    ),
 }
 _RIGHT_TILES = {
     "a list": _TILES,
@@ -588,4 +726,17 @@ RIGHT = {
     "train_step": _RIGHT_STEP,
     "best_step": _RIGHT_BEST,
     "tiles": _RIGHT_TILES,
+}
+LATER = {  # {exercise: {mistake: {beginning of a claim: part of its sentence}}}: causes of other mistakes stay away
+    "dncnn": {
+        "LeakyReLU": {"in training": "get R(y) right"},
+        "three channels out": {"the same holds": "does the last convolution give `channels`?"},
+    },
+    "train_step": {
+        "eval()": {"it returns": "get the step right", "the gradients come": "the step itself is not right"}
+    },
+    "tiles": {
+        "ends one too early": {"without a halo": "so it ends at top + tile"},
+        "tile beyond the image": {"the inner windows": "ends beyond the image"},
+    },
 }
