@@ -15,12 +15,14 @@ from course_utils.exercises import Exercise
 from course_utils.exercises.losses import gradient, gradient_problem, loss_problem
 from course_utils.exercises.networks import (
     ask_about_size,
+    ask_to_restore,
     count_parameters,
     filled,
     largest,
     layers_at_work,
     missing_setting,
     names_of_layers,
+    restore_problem,
     wrong_config,
     wrong_count,
     wrong_layers,
@@ -494,8 +496,7 @@ def probe_dncnn(answer, rng):
         ask(evidence, "kernels of zeros", lambda: sum(p.ndim == 4 and not p.any() for p in colour().parameters()))
         ask(evidence, "layers", lambda: names_of_layers(colour(), y))
         ask(evidence, "noise", lambda: array(filled(colour(), y, seed)(y.clone())))
-        ask(evidence, "restored", lambda: array(filled(colour(), y, seed).restore(y.clone())))
-        ask(evidence, "restore in training", lambda: _restore_in_training(colour(), y))
+        ask_to_restore(evidence, lambda: filled(colour(), y, seed), y)
         ask(evidence, "statistics", lambda: _learn_statistics(filled(colour(), y, seed), y))
         ask(evidence, "grey noise", lambda: array(filled(small(), grey, seed)(grey.clone())))
         ask(evidence, "grey restored", lambda: array(filled(small(), grey, seed).restore(grey.clone())))
@@ -506,15 +507,6 @@ def _any_size(rng, batch_norm):
     """Arguments of DnCNN; not for RGB images, and not of the usual depth and width."""
     channels, depth, width = (int(value) for value in (rng.choice([1, 2, 4, 5]), *rng.integers(4, [9, 16])))
     return {"channels": channels, "depth": depth, "width": width, "batch_norm": batch_norm}
-
-
-def _restore_in_training(network, image):
-    """What `restore` leaves of a network's training mode and of its gradients: 1 where all is left as it was."""
-    import torch
-
-    with torch.enable_grad():
-        restored = network.train().restore(image.clone())
-    return {"mode": int(all(module.training for module in network.modules())), "gradients": int(restored.requires_grad)}
 
 
 def _learn_statistics(network, image):
@@ -629,43 +621,6 @@ def _noise_cause(found, wanted, evidence, expected, name):
     return "is a layer used twice or not at all, or a setting of a layer not the usual one?"
 
 
-def restore_problem(evidence, expected):
-    noise, restored, image = evidence.get("noise"), evidence.get("restored"), expected["image"]
-    strange = trouble(restored, "restore", "the image without its noise") or trouble(noise, "forward", "R(y)")
-    if strange:
-        return strange
-    if noise.shape != image.shape:
-        return f"R(y) has the shape {noise.shape}, the image {image.shape}: get R(y) right, then look again"
-    if restored.shape != image.shape:
-        return f"restore gives the shape {restored.shape}, expected {image.shape}: return y - self(y)"
-    if agrees(restored.astype(np.float64) + noise, image):  # not restored with image - noise: that is easy to drown
-        return restore_in_training_problem(evidence)
-    causes = [
-        (image + noise, "that is y + R(y): the noise is added once more; subtract it"),
-        (noise - image, "that is R(y) - y; turn it round"),
-        (noise, "that is R(y), the noise itself; subtract it from y"),
-        (
-            np.maximum(image - noise, 0),
-            "it has no values below 0; return it as it is, neither clipped nor through a ReLU",
-        ),
-        (np.clip(image - noise, 0, 1), "it is clipped to [0, 1]; the clipping comes later, in cu.restore"),
-    ]
-    cause = likely(restored, causes, "return y - self(y)")
-    return f"restore is off by up to {np.abs(restored - (image - noise)).max():.2g} from y - R(y): {cause}"
-
-
-def restore_in_training_problem(evidence):
-    if "restore in training: mode" not in evidence:
-        return trouble(evidence.get("restore in training"), "restore in training mode", "y - R(y)")
-    if evidence.get("restore in training: mode") != 1:
-        return "after restore the network is no longer in training mode: leave `eval()` to whoever calls restore"
-    if evidence.get("restore in training: gradients") != 1:
-        return (
-            "what restore gives has no gradients: leave `no_grad` to whoever calls it, since some train through restore"
-        )
-    return None
-
-
 def statistics_problem(evidence, expected):
     if "statistics: after" not in evidence:
         return trouble(evidence.get("statistics"), "a DnCNN in training mode", "R(y)") or "there are no statistics"
@@ -718,7 +673,7 @@ DNCNN = Exercise(
         claim("it has as many parameters as the paper's, and others where you ask for others", parameters_problem),
         claim("a new network predicts no noise at all", start_problem),
         claim("with given weights R(y) is that of a DnCNN", noise_problem, points=3),
-        claim("`restore` gives y - R(y), not clipped, in the mode that the network is in", restore_problem),
+        claim("`restore` gives y - R(y), not clipped, in the mode that the network is in", restore_problem()),
         claim("in training, batch normalisation learns at its usual pace", statistics_problem),
         claim("`config` and `receptive_radius` tell what was built", settings_problem),
         claim("the same holds for grey images without batch normalisation", grey_noise_problem, points=2, hidden=True),

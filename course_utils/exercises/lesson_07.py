@@ -7,11 +7,13 @@ import numpy as np
 from course_utils.exercises import Exercise
 from course_utils.exercises.networks import (
     ask_about_size,
+    ask_to_restore,
     count_parameters,
     drawn,
     filled,
     largest,
     missing_setting,
+    restore_problem,
     wrong_config,
     wrong_count,
 )
@@ -665,7 +667,7 @@ def probe_attention_dncnn(answer, rng):
             network = lambda name=name: filled(colour(name)(), y, seed, by_shape=True)
             ask(evidence, f"noise {name}", lambda network=network: array(network()(y.clone())))
         network = lambda: filled(colour("SE")(), y, seed, by_shape=True)
-        ask(evidence, "restored", lambda: array(network().restore(y.clone())))
+        ask_to_restore(evidence, network, y)
         for name in ("CBAM", "scSE"):
             small = lambda name=name: answer(channels=1, depth=4, width=9, attention=name, reduction=3)
             ask(evidence, f"grey {name}", lambda small=small: array(filled(small(), grey, seed, by_shape=True)(grey)))
@@ -794,25 +796,6 @@ def _noise_cause(found, wanted, image, evidence, expected):
     return "is a ReLU missing or too many, or the block before it and not behind it?"
 
 
-def restore_problem(evidence, expected):
-    noise, restored, image = evidence.get("noise SE"), evidence.get("restored"), expected["image"]
-    strange = trouble(restored, "restore", "the image without its noise") or trouble(noise, "forward", "R(y)")
-    if strange:
-        return strange
-    if noise.shape != image.shape or restored.shape != image.shape:
-        return f"restore gives the shape {restored.shape}, R(y) has {noise.shape}, expected {image.shape} of both"
-    if agrees(restored.astype(np.float64) + noise, image):
-        return None
-    causes = [
-        (image + noise, "that is y + R(y): the noise is added once more; subtract it"),
-        (noise - image, "that is R(y) - y; turn it round"),
-        (noise, "that is R(y), the noise itself; subtract it from y"),
-        (np.clip(image - noise, 0, 1), "it is clipped to [0, 1]; the clipping comes later, in cu.restore"),
-    ]
-    cause = likely(restored, causes, "return y - self(y)")
-    return f"restore is off by up to {off(restored, image - noise)} from y - R(y): {cause}"
-
-
 def settings_problem(evidence, expected):
     for i, attention in enumerate(KINDS):
         if sentence := missing_setting(evidence, i) or _radius_problem(evidence, expected, i, attention):
@@ -872,7 +855,7 @@ ATTENTION_DNCNN = Exercise(
             both_noises_problem,
             points=3,
         ),
-        claim("`restore` gives y - R(y), not clipped", restore_problem),
+        claim("`restore` gives y - R(y), not clipped, in the mode that the network is in", restore_problem("noise SE")),
         claim("`config` and `receptive_radius` tell what was built", settings_problem, points=2),
         claim("the same holds for grey images with CBAM and scSE", grey_problem, points=2, hidden=True),
     ),

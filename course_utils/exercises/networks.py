@@ -12,7 +12,7 @@ from collections import Counter
 
 import numpy as np
 
-from course_utils.exercises.probing import agrees, array, ask, number, trouble
+from course_utils.exercises.probing import agrees, array, ask, likely, number, trouble
 
 # --- For probes ---
 
@@ -25,6 +25,23 @@ def ask_about_size(evidence, i, network):
     ask(evidence, f"parameters {i}", lambda: count_parameters(network()))
     ask(evidence, f"config {i}", lambda: json.dumps(dict(network().config), sort_keys=True, default=str)[:300])
     ask(evidence, f"radius {i}", lambda: number(network().receptive_radius))
+
+
+def ask_to_restore(evidence, network, image):
+    """Ask a network that `network()` makes, in evaluation mode, to `restore` the image; then one in training mode.
+
+    Noted are "restored", and "restore in training: mode" and ": gradients", 1 where restore left them as they were.
+    """
+    ask(evidence, "restored", lambda: array(network().restore(image.clone())))
+    ask(evidence, "restore in training", lambda: _restore_in_training(network(), image))
+
+
+def _restore_in_training(network, image):
+    import torch
+
+    with torch.enable_grad():
+        restored = network.train().restore(image.clone())
+    return {"mode": int(all(part.training for part in network.modules())), "gradients": int(restored.requires_grad)}
 
 
 def count_parameters(network):
@@ -181,3 +198,48 @@ def wrong_config(evidence, expected, i, arguments="the four arguments"):
     if evidence.get(f"config {i}") == expected[f"config {i}"]:
         return None
     return f"config is {evidence[f'config {i}'][:80]}, expected {arguments}, {expected[f'config {i}'][:80]}"
+
+
+def restore_problem(noise="noise"):
+    """The claim that `restore`, see `ask_to_restore`, gives y - R(y); R(y) is noted as `noise`, y is "image"."""
+
+    def problem(evidence, expected):
+        found, restored, image = evidence.get(noise), evidence.get("restored"), expected["image"]
+        strange = trouble(restored, "restore", "the image without its noise") or trouble(found, "forward", "R(y)")
+        if strange:
+            return strange
+        if found.shape != image.shape:
+            return f"R(y) has the shape {found.shape}, the image {image.shape}: get R(y) right, then look again"
+        if restored.shape != image.shape:
+            return f"restore gives the shape {restored.shape}, expected {image.shape}: return y - self(y)"
+        if agrees(restored.astype(np.float64) + found, image):  # not restored with y - R(y): that is easy to drown
+            return _restore_in_training_problem(evidence)
+        cause = likely(restored, _wrongly_restored(image, found), "return y - self(y)")
+        return f"restore is off by up to {np.abs(restored - (image - found)).max():.2g} from y - R(y): {cause}"
+
+    return problem
+
+
+def _wrongly_restored(image, noise):
+    return [
+        (image + noise, "that is y + R(y): the noise is added once more; subtract it"),
+        (noise - image, "that is R(y) - y; turn it round"),
+        (noise, "that is R(y), the noise itself; subtract it from y"),
+        (
+            np.maximum(image - noise, 0),
+            "it has no values below 0; return it as it is, neither clipped nor through a ReLU",
+        ),
+        (np.clip(image - noise, 0, 1), "it is clipped to [0, 1]; the clipping comes later, in cu.restore"),
+    ]
+
+
+def _restore_in_training_problem(evidence):
+    if "restore in training: mode" not in evidence:
+        return trouble(evidence.get("restore in training"), "restore in training mode", "y - R(y)")
+    if evidence["restore in training: mode"] != 1:
+        return "after restore the network is no longer in training mode: leave `eval()` to whoever calls restore"
+    if evidence["restore in training: gradients"] != 1:
+        return (
+            "what restore gives has no gradients: leave `no_grad` to whoever calls it, since some train through restore"
+        )
+    return None

@@ -487,6 +487,10 @@ _WRONG_NETWORK = {
     ),
     "y + R(y)": ([(_RESTORE, "return y + self(y)")], "the noise is added once more"),
     "clipped": ([(_RESTORE, "return (y - self(y)).clamp(0, 1)")], "it is clipped"),
+    "restore switches the mode": (
+        [(_RESTORE, "self.eval()\n        return y - self(y)")],
+        "no longer in training mode",
+    ),
     "no config": ([("self.config =", "settings ="), ("self.config |=", "settings |=")], "no attribute `config`"),
     "the class in the config": (
         [('"attention": attention', '"attention": BLOCKS.get(attention)')],
