@@ -4,7 +4,7 @@ import numpy as np
 
 from course_utils.exercises import Exercise
 from course_utils.exercises.losses import gradient, gradient_problem
-from course_utils.exercises.probing import agrees, array, ask, claim, likely, number, trouble, undisturbed
+from course_utils.exercises.probing import agrees, array, ask, claim, described, likely, number, trouble, undisturbed
 
 MEAN, STD = np.reshape((0.485, 0.456, 0.406), (3, 1, 1)), np.reshape((0.229, 0.224, 0.225), (3, 1, 1))
 
@@ -34,7 +34,14 @@ def probe_imagenet_normalised(answer, rng):
 def _slope(answer, images, weights):
     """The gradient of the weighted sum of the answer at the images, or a text where there is none."""
     images = images.clone().requires_grad_()
-    total = (answer(images) * weights).sum()
+    return _slope_of(answer(images), images, weights)
+
+
+def _slope_of(found, images, weights):
+    """The same for what the answer made of these very images."""
+    if not hasattr(found, "backward"):
+        return described(found)
+    total = (found * weights).sum()
     if not total.requires_grad:
         return "returned a tensor without gradients"
     total.backward()
@@ -61,11 +68,20 @@ def _normalised_causes(images):
         ((np.clip(x, 0, 1) - MEAN) / STD, "is it clipped? What goes in may lie a little beyond [0, 1]"),
         ((x - 0.5) / 0.5, "that is to [-1, 1]; take the mean and the spread of ImageNet"),
     ]
-    own_mean, own_std = x.mean(axis=(0, 2, 3), keepdims=True), x.std(axis=(0, 2, 3), keepdims=True)
-    causes.append(((x - own_mean) / own_std, "are these images' own mean and spread taken? ImageNet's are given"))
+    causes += _own_statistics(x)
     if x.shape[-1] == 3:
         rows = (x - MEAN.reshape(3)) / STD.reshape(3)
         causes.append((rows, "the three numbers went along the width: give them the shape (3, 1, 1)"))
+    return causes
+
+
+def _own_statistics(x):
+    """(value, cause) where mean and spread are those of the given images, NumPy's spread or torch's."""
+    causes = []
+    for whose, axes in (("the batch's", (0, 2, 3)), ("the batch's", (0, 1, 2, 3)), ("each image's", (2, 3))):
+        mean = x.mean(axis=axes, keepdims=True)
+        cause = f"mean and standard deviation are {whose} own; ImageNet's are wanted, the same for all images"
+        causes += [((x - mean) / x.std(axis=axes, ddof=ddof, keepdims=True), cause) for ddof in (0, 1)]
     return causes
 
 
@@ -104,7 +120,7 @@ def slope_problem(evidence, expected):
     if isinstance(found, str) and "without gradients" in found:
         return "the result knows no gradient, expected one: a loss could not reach the images; keep detach() out of it"
     if isinstance(found, str) and "in-place" in found:
-        return f"with gradients it {found[:90]}: make a new tensor; do not change the images in place"
+        return f"with gradients it raised {found[:90]}: make a new tensor; do not change the images in place"
     if strange := trouble(found, "imagenet_normalised with gradients", "a tensor"):
         return strange
     return "the gradient at the images is another one: it is 1 / std for each colour; is the result right?"
@@ -133,6 +149,7 @@ IMAGENET_NORMALISED = Exercise(
 
 # --- features_at ---
 
+A_DICT = "a dict from the names of layers to maps"
 NAMES = ("conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1", "relu2_1", "conv2_2", "relu2_2", "conv3_1")
 
 
@@ -157,8 +174,7 @@ def probe_features_at(answer, rng):
         evidence |= {f"maps after {name}": each for name, each in network_maps(network, images).items()}
         for name, layers in choices.items():
             ask(evidence, name, lambda layers=layers: _asked(answer, network, runs, x.clone(), layers))
-        first = lambda given: answer(network, given, ["relu1_2"])["relu1_2"]
-        ask(evidence, "gradient", lambda: _slope(first, x, torch.from_numpy(weights)))
+        ask(evidence, "gradient", lambda: _features_slope(answer, network, x, torch.from_numpy(weights)))
         other, runs = small_vgg(np.random.default_rng(seed + 1), maps[::-1], names="abcdefghij")
         ask(evidence, "hidden", lambda: _asked(answer, other, runs, x[:1, :, :, :4].clone(), ["c", "i", "h"]))
     return evidence
@@ -200,15 +216,26 @@ def _asked(answer, network, runs, images, layers):
     runs.clear()
     found = answer(network, images, list(layers))
     if not isinstance(found, dict):
-        return f"returned a {type(found).__name__}" if found is not None else "returned None"
+        return described(found)
     maps = {f"maps of {name}": array(found[name]) if name in found else "is missing" for name in layers}
     return {"names": " ".join(map(str, found))[:200], "layers run": " ".join(runs)[:300], "asked": 1} | maps
+
+
+def _features_slope(answer, network, images, weights):
+    """The gradient of the weighted sum of relu1_2 at the images, or a text where there is none."""
+    images = images.clone().requires_grad_()
+    found = answer(network, images, ["relu1_2"])
+    if not isinstance(found, dict):
+        return described(found)
+    if "relu1_2" not in found:
+        return "is missing"
+    return _slope_of(found["relu1_2"], images, weights)
 
 
 def _features_problem(name, *layers):
     def problem(evidence, expected):
         came = evidence.get(name, evidence.get(f"{name}: asked"))
-        if strange := trouble(came, "features_at", "a dict {name: maps}"):
+        if strange := trouble(came, "features_at", A_DICT):
             return strange
         for layer in layers:
             found, wanted = evidence.get(f"{name}: maps of {layer}"), expected[f"{name}: maps of {layer}"]
@@ -252,7 +279,7 @@ def order_problem(evidence, expected):
 
 
 def far_problem(evidence, expected):
-    """It stops behind the last layer that was asked for."""
+    """Each layer has run once, and none behind the last that was asked for."""
     if sentence := _features_problem("first", "conv1_1")(evidence, expected):
         return sentence
     for name in ("first", "behind ReLUs"):
@@ -265,6 +292,9 @@ def far_problem(evidence, expected):
         if found[: len(wanted)] == wanted:
             late = f"it ran {len(found)} layers, up to {found[-1]}, expected {len(wanted)}, up to {wanted[-1]}"
             return f"{late}: stop when all that was asked for is found"
+        if again := [layer for layer in wanted if found.count(layer) > 1]:
+            times = f"{again[0]} ran {found.count(again[0])} times, expected once"
+            return f"{times}: go through the network once for all the layers, and not anew for each"
         return f"it ran {' '.join(found)[:60]!r}, expected {' '.join(wanted)[:60]!r}: each layer once, in their order"
     return None
 
@@ -277,7 +307,9 @@ def features_slope_problem(evidence, expected):
         return (
             "the features know no gradient, expected one: a loss must reach the images; no detach(), no torch.no_grad()"
         )
-    if strange := trouble(found, "features_at with gradients", "a dict of tensors"):
+    if isinstance(found, str) and found == "is missing":
+        return "relu1_2 is missing in what came, so that its gradient cannot be asked for: keep it when it ran"
+    if strange := trouble(found, "features_at with gradients", A_DICT):
         return strange
     return "the gradient at the images is another one than that of the features of relu1_2; are the features right?"
 
@@ -297,15 +329,16 @@ FEATURES_AT = Exercise(
         claim("behind a ReLU it finds the features", _features_problem("behind ReLUs", "relu1_2", "relu2_1"), points=2),
         claim("behind a convolution too", _features_problem("of convolutions", "conv1_2", "conv2_2")),
         claim("the names come in the order asked for, and no others", order_problem),
-        claim("it runs no further than the last layer asked for", far_problem),
+        claim("each layer runs once, and none behind the last one asked for", far_problem),
         claim("gradients pass through it", features_slope_problem),
         claim("the same holds for another network", other_problem, hidden=True),
     ),
     hints=(
         "A loop over `network.named_children()`; a variable for what the last layer gave, a dict to keep things in.",
-        "maps = layer(maps), and if name in layers: found[name] = maps.clone(). Leave the loop with `break` when found "
-        "has as many entries as there are layers asked for.",
-        "Last, put them in order: {name: found[name] for name in layers}. And no torch.no_grad() in here.",
+        "Each layer works on what the one before it gave. Where its name is asked for, keep a copy of what it gave. "
+        "How do you notice that you have them all? And in which order did you find them, in which are they wanted?",
+        "maps = layer(maps); if name in layers: found[name] = maps.clone(); break when found has as many entries as "
+        "layers. Behind the loop, {name: found[name] for name in layers}. No torch.no_grad() in here.",
     ),
 )
 
@@ -342,7 +375,7 @@ def _roughness_causes(images):
     square = lambda d: np.square(d).mean()
     inner = np.sqrt(np.square(down[..., :-1]) + np.square(across[..., :-1, :]))
     wrapped = [np.abs(x - np.roll(x, 1, axis=axis)).mean() for axis in (2, 3)]
-    channels = np.abs(np.diff(x, axis=1)).mean() if x.shape[1] > 1 else np.nan
+    images, channels = (mean(np.diff(x, axis=axis)) if x.shape[axis] > 1 else np.nan for axis in (0, 1))
     return [
         (total(down) + total(across), "that is the sum over all pixels; take the mean of each direction"),
         ((total(down) + total(across)) / len(x), "that is the sum over each image; take the mean of each direction"),
@@ -355,6 +388,10 @@ def _roughness_causes(images):
         (np.sqrt(inner**2 + 0).mean(), "that is the isotropic kind, with a root; add the two directions up here"),
         (inner.sum(), "that is the isotropic kind, with a root; add the two directions up here"),
         (sum(wrapped), "are the first and the last pixel neighbours? roll() goes round; take diff()"),
+        (
+            images + channels,
+            "those are differences over the batch and the channels; rows and columns are axes -2 and -1",
+        ),
         (channels + mean(down), "are differences of colours taken? The axes are -2 and -1, not 1"),
         (channels + mean(across), "are differences of colours taken? The axes are -2 and -1, not 1"),
     ]
@@ -425,6 +462,8 @@ def _two_slopes(answer, network, restored, clean):
     """The gradient at the restored images, and the largest at the clean ones."""
     restored, clean = restored.clone().requires_grad_(), clean.clone().requires_grad_()
     value = answer(network, restored, clean, ["relu1_1", "relu2_1"])
+    if value is None:
+        return described(value)
     if not hasattr(value, "backward") or not value.requires_grad:
         return "returned a loss without gradients"
     value.backward()
@@ -533,7 +572,7 @@ PERCEPTUAL_LOSS = Exercise(
 
 
 def probe_l1_perceptual(answer, rng):
-    """Ask for the loss with weight 0, with others, with the defaults, for a gradient; and with another network."""
+    """Ask for the loss with weight 0, with others, with the defaults, its gradient, its state; another network."""
     import torch
 
     noise, degraded, clean = rng.uniform(0.1, 0.9, (3, 2, 3, 8, 8)).astype(np.float32)
@@ -545,7 +584,7 @@ def probe_l1_perceptual(answer, rng):
     with undisturbed(rng):
         network, other = (small_vgg(np.random.default_rng(seed + i), [4, 4, 5, 5, 4])[0] for i in (0, 1))
         images = {"right": degraded - noise, "clean": clean, "plus": degraded + noise, "noise": noise}
-        images |= {"added": degraded - clean, "degraded": degraded}
+        images |= {"added": degraded - clean, "degraded": degraded, "clamped": np.clip(degraded - noise, 0, 1)}
         for name, each in images.items():
             maps = network_maps(network, ((each - MEAN) / STD).astype(np.float32))
             evidence |= {f"{name} {layer}": maps[layer] for layer in layers}
@@ -553,9 +592,35 @@ def probe_l1_perceptual(answer, rng):
         ask(evidence, "pixels", lambda: number(answer(network, weight=0.0, layers=layers)(*given)))
         ask(evidence, "both", lambda: number(answer(network, weight=weight, layers=layers)(*given)))
         ask(evidence, "gradient", lambda: gradient(answer(network, weight, layers), *given, torch.from_numpy(kept)))
+        ask(evidence, "at clean", lambda: _largest_at_clean(answer(network, weight, layers), *given))
+        ask(evidence, "module", lambda: _taken_along(answer(network, weight, layers), network))
         ask(evidence, "defaults", lambda: number(answer(_with_all_layers(network))(*given)))
         ask(evidence, "other", lambda: number(answer(other, 2 * weight, ["conv1_2"])(*given[:, :1])))
     return evidence
+
+
+def _largest_at_clean(loss, noise, degraded, clean):
+    """The largest gradient at the clean images: they have one of L1 at most."""
+    clean = clean.clone().requires_grad_()
+    value = loss(noise, degraded, clean)
+    if not hasattr(value, "backward"):
+        return described(value)
+    if not value.requires_grad:
+        return 0.0
+    value.backward()
+    return 0.0 if clean.grad is None else float(clean.grad.abs().max())
+
+
+def _taken_along(loss, network):
+    """How large each weight is that layers up to relu2_1 have, 0 where the loss does not hold it; or what came."""
+    import torch
+
+    if not isinstance(loss, torch.nn.Module):
+        return described(loss)
+    own = [each for each in loss.state_dict().values() if isinstance(each, torch.Tensor)]
+    held = lambda weight: any(weight.shape == each.shape and bool((weight == each).all()) for each in own)
+    needed = [each for name, each in network.state_dict().items() if name.startswith(("conv1_", "conv2_1"))]
+    return np.array([float(each.abs().mean()) if held(each) else 0.0 for each in needed])
 
 
 def _with_all_layers(network):
@@ -567,19 +632,29 @@ def _with_all_layers(network):
     return nn.Sequential(OrderedDict([*network.named_children(), ("relu3_1", nn.ReLU())]))
 
 
+def _not_restored(inputs):
+    """(name in the evidence, images, cause) of what is taken for the restored images y - R(y) by mistake."""
+    noise, degraded, _ = inputs.astype(np.float64)
+    return [
+        ("plus", degraded + noise, "is the noise added? The restored image is degraded - predicted_noise"),
+        ("noise", noise, "is R(y) compared with the clean image? The restored image is y - R(y)"),
+        ("degraded", degraded, "R(y) is not in it: the restored image is degraded - predicted_noise"),
+        (
+            "clamped",
+            np.clip(degraded - noise, 0, 1),
+            "is the restored image clamped to [0, 1]? Not here: what lies beyond is an error too",
+        ),
+    ]
+
+
 def _pixels_causes(inputs):
     noise, degraded, clean = inputs.astype(np.float64)
     error = degraded - noise - clean
     return [
         (np.square(error).mean(), "are the errors of the pixels squared? L1 is the mean of their absolute values"),
         (np.abs(error).sum(), "that is the sum; L1 is the mean"),
-        (
-            np.abs(degraded + noise - clean).mean(),
-            "is the noise added? The restored image is degraded - predicted_noise",
-        ),
-        (np.abs(noise - clean).mean(), "is R(y) compared with the clean image? The restored image is y - R(y)"),
         (np.abs(error).mean() * 0, "with weight 0 L1 is still there: it has the weight 1"),
-        (np.abs(degraded - clean).mean(), "R(y) is not in it: the restored image is degraded - predicted_noise"),
+        *[(np.abs(each - clean).mean(), cause) for _, each, cause in _not_restored(inputs)],
         (np.square(error).sum() / 4, "that is DnCNN's residual loss; L1 is the mean absolute error"),
         (error.mean(), "without absolute values, errors of both signs cancel out"),
     ]
@@ -589,6 +664,8 @@ def pixels_problem(evidence, expected):
     found, wanted = evidence.get("pixels"), expected["pixels"]
     if agrees(found, wanted):
         return None
+    if isinstance(found, str) and "'L1Perceptual' object is not callable" in found:
+        return f"{found[:70]}; it is called like a function: write `class L1Perceptual(nn.Module)`, with `forward`"
     if strange := trouble(found, "L1Perceptual(network, weight=0.0)(...)", "one number"):
         return strange
     cause = likely(found, _pixels_causes(expected["inputs"]), "it is L1 alone, of y - R(y) and x")
@@ -614,6 +691,14 @@ def _both_causes(expected):
     )
     right = apart("right", "clean")
     return [
+        *[
+            (np.abs(each - clean).mean() + weight * apart(name, "clean"), cause)
+            for name, each, cause in _not_restored(expected["inputs"])
+        ],
+        (
+            np.square(degraded - noise - clean).mean() + weight * right,
+            "are the errors of the pixels squared? L1 is the mean of their absolute values",
+        ),
         (pixels, "the features are not in it: add weight * perceptual_loss(...)"),
         (pixels + right, "is the weight forgotten? It is weight * perceptual_loss(...)"),
         (pixels + 0.1 * right, "is the weight always 0.1? It is an argument"),
@@ -632,7 +717,50 @@ def _both_causes(expected):
             pixels + weight * apart("degraded", "clean"),
             "features of the degraded image? Take those of the restored one",
         ),
+        (
+            pixels + weight * apart("clamped", "clean"),
+            "features of the image clamped to [0, 1]? It is not clamped here",
+        ),
     ]
+
+
+def both_gradients_problem(evidence, expected):
+    """L1 and the features both teach: the gradient is that of the whole loss."""
+    found, wanted = evidence.get("gradient"), expected["gradient"]
+    if agrees(found, wanted):
+        return None
+    if sentence := gradient_problem("L1Perceptual", "R(y)")(evidence, expected):
+        return sentence
+    if both_problem(evidence, expected):
+        return "the gradient at R(y) is not right yet either: the loss is another one"
+    noise, degraded, clean = expected["inputs"].astype(np.float64)
+    kept = expected["kept"]
+    pixels = -kept * np.sign(degraded - kept * noise - clean) / noise.size
+    if agrees(found, pixels):
+        at_clean = evidence.get("at clean")
+        turned = isinstance(at_clean, float) and at_clean > 1.01 / noise.size  # more than L1 can bring there
+        cause = "perceptual_loss keeps gradients of its first image, so give the restored one first"
+        cause += "" if turned else ", and no detach()"
+        return f"at R(y) only L1 has a gradient, expected one of the features too: {cause}"
+    if agrees(found, wanted - pixels):
+        return "at R(y) only the features have a gradient, expected one of L1 too: no detach() and no torch.no_grad()"
+    off = f"off by up to {np.abs(found - wanted).max():.2g}, the largest is {np.abs(wanted).max():.2g}"
+    return f"the loss is right, and its gradient at R(y) is {off}: is each part made of the same y - R(y), undetached?"
+
+
+def module_problem(evidence, expected):
+    found, wanted = evidence.get("module"), expected["module"]
+    if agrees(found, wanted):
+        return None
+    device = "so that a training takes the feature network to its device"
+    if isinstance(found, str) and found.startswith("returned ") and not found.startswith("returned None"):
+        return f"L1Perceptual(network) is no nn.Module, expected one, {device}: write `class L1Perceptual(nn.Module)`"
+    if strange := trouble(found, "L1Perceptual(network)", "an nn.Module"):
+        return strange
+    if not np.any(found):
+        hint = "`self.network = network`, not in a list"
+        return f"no weight of the feature network is in state_dict(), expected all, {device}: {hint}"
+    return "not all weights of the feature network are in the module as they were: keep the network unchanged"
 
 
 def defaults_problem(evidence, expected):
@@ -665,12 +793,14 @@ L1_PERCEPTUAL = Exercise(
         claim("with weight 0 it is L1 of the restored image", pixels_problem),
         claim("otherwise it is L1 + weight * perceptual loss", both_problem, points=2),
         claim("the defaults are weight 0.1 and the layers relu1_2, relu2_2, relu3_1", defaults_problem),
-        claim("it gives a scalar tensor with a gradient", gradient_problem("L1Perceptual", "R(y)")),
+        claim("it gives a scalar tensor, and both parts have their share in its gradient", both_gradients_problem),
+        claim("it is a module and takes the feature network along", module_problem),
         claim("the same holds for another network and other layers", other_loss_problem, hidden=True),
     ),
     hints=(
-        "Keep the three arguments in __init__; in forward make the image first: degraded - predicted_noise.",
-        "(restored - clean).abs().mean() is L1. Add self.weight times perceptual_loss of the same two images.",
+        "`forward` is given the noise that a network predicts, and both parts compare images. Which image is missing?",
+        "(restored - clean).abs().mean() is L1, of the restored image y - R(y). Add self.weight times perceptual_loss "
+        "of the same two images, in the same order.",
         "restored = degraded - predicted_noise; return (restored - clean).abs().mean() + self.weight * "
         "perceptual_loss(self.network, ..., ..., self.layers).",
     ),

@@ -40,7 +40,7 @@ def gradient_problem(call, output):
             inside, outside = found[expected["kept"] == 1], found[expected["kept"] == 0]
             if (inside != 0).mean() > 0.5 and not outside.any():
                 return None
-        return f"the gradient of the loss is zero, NaN or of another shape than {output}: keep {output} as it is"
+        return f"the gradient of the loss is zero, NaN or of another shape than {output}: leave {output} unchanged"
 
     return problem
 

@@ -45,7 +45,16 @@ _WRONG_NORMALISED = {
                 + _LESS,
             )
         ],
-        "are these images' own mean and spread taken?",
+        "are the batch's own",
+    ),
+    "own mean, torch's spread": (
+        [(_LESS, "    mean, std = images.mean((0, 2, 3), True), images.std((0, 2, 3), keepdim=True)\n" + _LESS)],
+        "are the batch's own",
+    ),
+    "one mean for all": ([(_LESS, "    mean, std = images.mean(), images.std()\n" + _LESS)], "are the batch's own"),
+    "own mean of each image": (
+        [(_LESS, "    mean, std = images.mean((2, 3), True), images.std((2, 3), keepdim=True)\n" + _LESS)],
+        "are each image's own",
     ),
     "to -1 and 1": ([(_LESS, "    return 2 * images - 1\n")], "that is to [-1, 1]"),
     "in place": (
@@ -141,7 +150,29 @@ _WRONG_FEATURES = {
         ],
         "only the layers that were asked for",
     ),
-    "a list": ([("{name: kept[name] for name in wanted}", "[kept[name] for name in wanted]")], "a dict"),
+    "a list": (
+        [("{name: kept[name] for name in wanted}", "[kept[name] for name in wanted]")],
+        "a dict from the names of layers",
+    ),
+    "anew for each": (
+        [
+            (
+                "    x = images\n"
+                "    for name, layer in network.named_children():\n"
+                "        x = layer(x)\n"
+                "        if name in wanted:\n"
+                "            kept[name] = x.clone()\n" + _STOP,
+                "    for each in wanted:\n"
+                "        x = images\n"
+                "        for name, layer in network.named_children():\n"
+                "            x = layer(x)\n"
+                "            if name == each:\n"
+                "                kept[name] = x\n"
+                "                break\n",
+            )
+        ],
+        "conv1_1 ran 2 times, expected once",
+    ),
     "no return": ([("    return {name: kept[name] for name in wanted}\n", "")], "is a `return` missing?"),
 }
 _RIGHT_FEATURES = {
@@ -209,6 +240,13 @@ _WRONG_VARIATION = {
     "colours": (
         [("images[:, :, :, 1:] - images[:, :, :, :-1]", "images[:, 1:] - images[:, :-1]")],
         "are differences of colours taken?",
+    ),
+    "batch and channels": (
+        [
+            ("images[:, :, 1:, :] - images[:, :, :-1, :]", "images[1:] - images[:-1]"),
+            ("images[:, :, :, 1:] - images[:, :, :, :-1]", "images[:, 1:] - images[:, :-1]"),
+        ],
+        "differences over the batch and the channels",
     ),
     "a number": ([("return result", "return result.item()")], "keep item() and detach() out of it"),
     "no return": ([("    return result\n", "")], "is a `return` missing?"),
@@ -351,6 +389,26 @@ _WRONG_L1 = {
     "features of the residual": ([(_PAIR, "self.network, predicted_noise, clean")], "features of R(y) itself are"),
     "against the degraded": ([(_PAIR, "self.network, image, degraded")], "is it compared with the degraded image?"),
     "of the degraded": ([(_PAIR, "self.network, degraded, clean")], "features of the degraded image?"),
+    "clamped": (
+        [("degraded - predicted_noise", "(degraded - predicted_noise).clamp(0, 1)")],
+        "is the restored image clamped to [0, 1]?",
+    ),
+    "features clamped": ([(_PAIR, "self.network, image.clamp(0, 1), clean")], "It is not clamped here"),
+    "turned round": ([(_PAIR, "self.network, clean, image")], "so give the restored one first"),
+    "features detached": ([(_PAIR, "self.network, image.detach(), clean")], "and no detach()"),
+    "pixels detached": ([("F.l1_loss(image, clean)", "F.l1_loss(image.detach(), clean)")], "only the features have a"),
+    "no module": (
+        [("(nn.Module)", ""), ("        super().__init__()\n", ""), ("def forward", "def __call__")],
+        "L1Perceptual(network) is no nn.Module",
+    ),
+    "no module, not called": (
+        [("(nn.Module)", ""), ("        super().__init__()\n", "")],
+        "write `class L1Perceptual(nn.Module)`, with `forward`",
+    ),
+    "the network in a list": (
+        [("self.network = network", "self.networks = [network]"), ("self.network,", "self.networks[0],")],
+        "no weight of the feature network is in",
+    ),
     "another default": ([("weight=0.1", "weight=1.0")], "weight=0.1, and the three layers"),
     "a number": ([(_SUM, "(" + _SUM + ").item()")], "keep item() and detach() out of it"),
     "no return": ([("        return " + _SUM + "\n", "")], "is a `return` missing?"),
@@ -399,6 +457,26 @@ WRONG = {
     "total_variation": from_one(_VARIATION, _WRONG_VARIATION),
     "perceptual_loss": from_one(_PERCEPTUAL, _WRONG_PERCEPTUAL),
     "l1_perceptual": from_one(_L1, _WRONG_L1),
+}
+LATER = {
+    "imagenet_normalised": {
+        "in place": {"gradients pass": "with gradients it raised RuntimeError"},
+        "no return": {"gradients pass": "is a `return` missing?"},
+    },
+    "features_at": {
+        "a list": {
+            "gradients pass": "a dict from the names of layers",
+            "each layer runs once": "a dict from the names of layers",
+        },
+        "no return": {"gradients pass": "is a `return` missing?"},
+    },
+    "perceptual_loss": {"no return": {"gradients reach": "is a `return` missing?"}},
+    "l1_perceptual": {
+        "MSE": {"otherwise it is": "are the errors of the pixels squared?"},
+        "plus": {"otherwise it is": "is the noise added?"},
+        "clamped": {"otherwise it is": "is the restored image clamped to [0, 1]?"},
+        "no features": {"it gives a scalar": "the loss is another one"},
+    },
 }
 RIGHT = {
     "imagenet_normalised": _RIGHT_NORMALISED,
