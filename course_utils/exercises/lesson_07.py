@@ -89,7 +89,7 @@ def block_problem(name, call, causes, default):
         found, wanted = evidence.get(name), expected[name]
         if agrees(found, wanted):
             return None
-        strange = trouble(found, f"{call}'s forward", "feature maps")
+        strange = trouble_or_axes(found, f"{call}'s forward", "feature maps")
         if strange:
             return strange
         x = expected[f"{name}: features"].astype(np.float64)
@@ -103,6 +103,14 @@ def block_problem(name, call, causes, default):
         return f"for given parameters forward is off by up to {off(found, wanted)}: {likely(found, known, default)}"
 
     return problem
+
+
+def trouble_or_axes(found, call, kind):
+    """As `trouble`; where a layer complains of its input's size, the likely cause."""
+    if isinstance(found, str) and any(text in found for text in ("to have", "cannot be multiplied")):
+        axes = "are the means over the right axes? 0 is the images, 1 the maps, 2 and 3 height and width"
+        return f"{call}: a layer gets another number of maps than it was made for: {axes}"
+    return trouble(found, call, kind)
 
 
 def off(found, wanted):
@@ -119,7 +127,7 @@ def weights_problem(name, call, shape, causes, default):
         if isinstance(found, str) and "must match the size" in found:
             cause = "does the convolution pad" if shape.endswith("W)") else "are the axes kept, with keepdim=True"
             return f"x * weights fails, {found[14:70]}…: weights need the shape {shape}; {cause}?"
-        strange = trouble(found, f"{call}'s weights", f"weights of shape {shape}")
+        strange = trouble_or_axes(found, f"{call}'s weights", f"weights of shape {shape}")
         if strange:
             return strange
         x = expected[f"{name}: features"].astype(np.float64)

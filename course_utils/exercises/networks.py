@@ -147,7 +147,8 @@ def drawn(seed, name, shape, before=0):
 
 def _key(name, shape):
     """Numbers for the kind and the shape of a tensor."""
-    kind = zlib.crc32(name.encode()) if len(shape) == 1 else 0
+    known = name if name in ("weight", "running_mean", "running_var") else "bias"  # whatever a student calls it
+    kind = zlib.crc32(known.encode()) if len(shape) == 1 else 0
     return kind, *([int(shape[0]), int(np.prod(shape[1:]))] if len(shape) else [])
 
 

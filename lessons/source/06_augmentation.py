@@ -21,7 +21,7 @@
 # | 9 | And when restoring? | |
 #
 # **At the end** you have the augmentations of today's papers in twenty lines each, a pipeline of random degradations,
-# and, above all, a table of what each of them bought, with error bars. **Time:** three and a half minutes of
+# and, above all, a figure of what each of them bought, with error bars. **Time:** three and a half minutes of
 # computing on two CPU cores, and an hour of yours.
 # %%
 import time
@@ -64,8 +64,8 @@ cu.show_batch({name: image[part] for name, image in (scans | {"original": page})
 
 # %% [markdown] lang="en"
 # Dots, dust and the back of the sheet are there in all of them, a little stronger or weaker. What jumps to the eye is
-# the *tint*. In numbers: of each colour, the level that one per cent of the pixels exceed (about that of bare paper),
-# and the one that one per cent stay below (black ink):
+# the *tint*. In numbers: of each colour, the level that one per cent of the pixels exceed (bare paper, or a little
+# above), and the one that one per cent stay below (black ink):
 # %%
 def ends(image):
     """The levels that one per cent of the pixels stay below, and exceed, in each colour: two of (..., 3)."""
@@ -78,9 +78,9 @@ for name, image in (scans | {"original": page}).items():
 
 
 # %% [markdown] lang="en"
-# A network with a view of a few pixels can find out what scanner a piece of paper comes from: paper has one of three
-# tints, and for each of them it learns what to take away. The fourth tint lies between and beside them. Nothing that
-# the network has learnt says what to do there.
+# A network with a view of a few pixels can find out what scanner a piece of paper comes from: paper is nearly white,
+# so its scan has one of three tints, and for each of them it learns what to take away. The fourth tint lies between
+# and beside them. Nothing that the network has learnt says what to do there.
 #
 # <details><summary>If pages from all scanners of the world were there, would the problem be solved?</summary>
 #
@@ -220,26 +220,26 @@ for name, augment in {"turned alike": crop_turn, "turned differently": crop_turn
 # 19.26<!-- turned differently: * the scans: ±0.02 -->. And its loss has fallen as well: from
 # 127<!-- turned differently: * loss ±10 --> to 116<!-- turned differently: * then ±10 -->. A falling loss does not
 # say that the pairs are pairs: even from wrong ones averages can be learnt, such as how light a page is. (That it
-# stays several times as high as it should would say it; but who knows beforehand how high it should be?)
+# stays several times too high would say so; but who knows beforehand how high it should be?)
 #
 # <details><summary>Is a turned scan still a scan? Go through what a scanner does: halftone, the back that shines
 # through, the streaks of the sensor, JPEG's grid of 8 × 8, letters.</summary>
 #
 # *Halftone*: the screens of the four inks repeat after 90 degrees, so a quarter turn leaves their angles as they are;
-# a mirror makes 75 degrees of 15, and cyan and magenta change places. *The back*: it is mirrored in the scan
-# whichever way you turn the page. *Streaks* run down a page, since each column is one element of the sensor; a
-# quarter turn makes them run across, which no scanner here does. *JPEG*: the grid stays if the sides are multiples of
-# 8, but its waves are rounded by another table across than down. *Letters*: no page has them upside down or mirrored.
-# So a turned scan is *nearly* a scan. A network of few parameters pays for being ready for what never comes; whether
-# it gains more than that is a matter of measuring, and part 6 does.
+# a mirror makes 75 degrees of 15, and cyan and magenta change places. *The back* shines through mirrored; in a
+# mirrored scan it can be read, and the front cannot. *Streaks* run down a page, since each column is one element of
+# the sensor; a quarter turn makes them run across, which no scanner here does. *JPEG*: the grid stays if the sides
+# are multiples of 8, but its table rounds waves across and waves down differently. *Letters*: no page has them upside
+# down or mirrored. So a turned scan is *nearly* a scan. A network of few parameters pays for being ready for what never
+# comes; whether it gains more than that is a matter of measuring, and part 6 does.
 #
 # </details>
 #
 # ## 4. Can a network learn where to restore?
 #
 # So far each patch was degraded all over, and the network could learn a habit: take away some yellow, everywhere. In
-# 2020 Yoo, Ahn and Sohn looked at what augmentations do to super-resolution. Most of those known from classification
-# did harm: they cut pixels away or mixed images, and a network that has to care for each pixel suffers. Their own is
+# 2020 Yoo, Ahn and Sohn looked at what augmentations known from classification do to super-resolution. To cut many
+# pixels away did harm, since the network has to care for each of them; to mix images brought little. Their own is
 # simple. Paste a rectangle of the *clean* image into the degraded one, at its own place, or the other way round; the
 # target stays the clean image. They call it *CutBlur*. Now a habit no longer helps: the network has to see *where*
 # something is wrong, and how much.
@@ -247,7 +247,7 @@ for name, augment in {"turned alike": crop_turn, "turned differently": crop_turn
 # ### Your turn
 #
 # Write `cutblur`. The rectangle is `round(share * height)` by `round(share * width)` pixels and lies anywhere within
-# the image. Every other time (`rng.integers(2)`) it is cut from the clean image and pasted into the degraded one;
+# the image. With even chances (`rng.integers(2)`) it is cut from the clean image and pasted into the degraded one;
 # otherwise the degraded rectangle comes into the clean image. Do not change the images that you are given:
 # `image.clone()` is a copy. `image[..., a:b, c:d]` is a part of an image with any number of axes before height and
 # width.
@@ -274,8 +274,8 @@ cu.show_batch([each[0] for each in mixed] + [each[1] for each in mixed], names, 
 # Above what the network gets, below what it should answer.
 #
 # The ancestor of such mixing is *mixup* (Zhang and others, 2018): lay one whole pair over another, both images with the
-# same weight. It is two lines, so here they are; `rng.beta(1.2, 1.2)` is a number between 0 and 1, most often in the
-# middle.
+# same weight. It is two lines, so here they are; `rng.beta(1.2, 1.2)` is a number between 0 and 1, a little more
+# often in the middle.
 # %%
 def mixup(pair, other, rng):
     weight = float(rng.beta(1.2, 1.2))
@@ -291,8 +291,8 @@ cu.show_batch({"mixed scans": blend[0], "mixed originals": blend[1]})
 # the degraded mixture?</summary>
 #
 # For linear ones: blur, bicubic reduction, and noise nearly (two noises are averaged, so there is less of it). A scan
-# is not linear. Halftone makes dots of every tone, and the mixture of two pages with dots looks like no page with
-# dots.
+# is not linear. Halftone makes dots of every tone, and the mixture of two pages has two sets of dots in one place, as
+# no scan has.
 #
 # </details>
 #
@@ -330,7 +330,7 @@ cu.show_batch(results, zoom=1)
 #   `shuffle` they come in a random order, each order equally likely (`rng.permutation(n)` gives 0 … n − 1 in such an
 #   order).
 # - Calling the pipeline draws, and applies what was drawn, one after the other. In a batch, `x.dim() == 4`, each image
-#   draws its own (call yourself for each; `torch.stack` makes a batch of a list).
+#   draws its own (call `self(image, rng)` for each; `torch.stack` makes a batch of a list).
 #
 # All chance comes from the `rng` that was handed in, so hand it on.
 # %% exercise="random_pipeline" answer="course_utils.degrade.pipeline:RandomPipeline"
@@ -503,22 +503,23 @@ cu.Picture(figure, "PSNR of each way to augment: a diamond with an error bar for
 #
 # - **Random windows** are what pays: from 21.8<!-- 3 pages, 12 fixed windows: ±0.5 --> dB with 12 fixed windows to
 #   23.1<!-- 3 pages, random windows: ±0.3 --> dB. And the seeds come closer together: with 12 windows, luck decides
-#   which ones you get. Turning the 12 windows brings a part of it, 22.1<!-- 3 pages, the same, turned: ±0.5 --> dB,
-#   within the spread of not turning them.
+#   which ones you get. Turning the 12 windows gives 22.1<!-- 3 pages, the same, turned: ±0.5 --> dB: within the
+#   spread of not turning them, so nothing can be said.
 # - On top of random windows, **nothing else pays here**. With turns 22.8<!-- 3 pages, + turns: ±0.4 --> dB, with
 #   mixup 22.7<!-- 3 pages, + mixup: ±0.4 -->, with random scanners 22.5<!-- 3 pages, + random scanners: ±0.6 -->,
 #   with CutBlur 21.7<!-- 3 pages, + CutBlur: ±0.5 -->. All four lie lower, CutBlur by far the most.
 #
 # On the right, with 24 pages, the 96 fixed windows have caught up: 22.9<!-- 24 pages, 96 fixed windows: ±0.5 --> dB
-# against 22.8<!-- 24 pages, random windows: ±0.6 --> dB for random ones, which is within the spread. So the saying
-# holds: augmentation buys most where data are few.
+# against 22.8<!-- 24 pages, random windows: ±0.6 --> dB for random ones, which is within the spread. So for random
+# windows the saying holds: augmentation buys most where data are few.
 #
-# Why does the rest not help? Augmentation is a cure for learning by heart. A network of
+# Why does the rest not help? Our guess: augmentation is a cure for learning by heart, and a network of
 # 5,587<!-- the small network has ±0 --> parameters that sees 3,200 windows in all, nearly no two of them the same,
-# has no chance to learn anything by heart. It suffers from the opposite: too little time and too few parameters for
-# what it is to learn. Each augmentation adds something to learn (pages upside down, tints that no scanner here has,
-# where to do nothing) that the test does not ask for. Give a network of 17 layers a day, and the balance may turn:
-# most published networks are trained with turns and mirrors. Measure before you believe, in both directions.
+# has little chance to learn by heart. (With random windows 24 pages were no better than three, so it is not pages
+# that it lacks.) It has too little time and too few parameters, and each augmentation adds something to learn (pages
+# upside down, tints that no scanner here has, where to do nothing) that the test does not ask for. Give a network of
+# 17 layers a day, and the balance may turn: CutBlur's authors gained most with large networks, and most published
+# ones are trained with turns and mirrors. Measure before you believe, in both directions.
 #
 # ## 7. What becomes of a page that is clean already?
 #
@@ -539,8 +540,9 @@ cu.compare(answers | {"the clean page": original}, reference="the clean page")
 # The network of random windows knows one thing: a page has to be made lighter and its contrast raised. It does so
 # with a page that is light already, and 20.6<!-- a clean page through 'random windows': ±1.0 --> dB is what is left:
 # letters grow fatter, and colours burn out. The network of CutBlur has seen clean paper beside scanned paper in the
-# same patch, and leaves most of it as it was, at 30.9<!-- a clean page through '+ CutBlur': ±2.0 --> dB. On scans it
-# was 1.3<!-- 24 pages, CutBlur costs ±0.6 --> dB worse. So is CutBlur good or bad? That depends on what your users
+# same patch, and leaves the text nearly as it was, though not the cat, which it makes redder:
+# 30.9<!-- a clean page through '+ CutBlur': ±2.0 --> dB. On scans it was
+# 1.3<!-- 24 pages, CutBlur costs ±0.6 --> dB worse. So is CutBlur good or bad? That depends on what your users
 # will bring: scans only, or now and then a page that was never printed.
 #
 # <details><summary>In lesson 4 a network made good JPEG images worse. What were the ways out there, and which of them
@@ -557,7 +559,7 @@ cu.compare(answers | {"the clean page": original}, reference="the clean page")
 # Now the network of lesson 5, with five layers of 32 maps, on all 24 pages. *Before*: pages as scanned. *After*: each
 # page scanned twice more, by random scanners, in advance and in memory. Showing a network what may vary until it is
 # ready for all of it is called *domain randomisation*; in robotics, networks trained on randomly painted simulations
-# have found their way in the real world (Tobin and others, 2017).
+# alone have located real objects (Tobin and others, 2017).
 #
 # There is a second way, older than networks. Do not *show* the tint in all its varieties; *take it away*.
 # Photographers call it levels: stretch each colour of a page until its darkest per cent is 0 and its lightest is 1.
@@ -588,15 +590,18 @@ for name, pairs in {"known scanners": test, "unseen scanner": unseen}.items():
     scans, originals = zip(*pairs)
     scores = [evaluate(each, originals)["psnr"] for each in (scans, [levels(scan) for scan in scans])]
     print(f"{name}: the scan {scores[0]:.2f} dB, levelled {scores[1]:.2f} dB")
+    alone = [[evaluate([x], [y])["psnr"] for x in (scan, levels(scan))] for scan, y in pairs]
+    print("    change of each page:", *(f"{after - before:+.1f}" for before, after in alone))
 scan, original = unseen[1]
 cu.compare({"unseen scanner": scan, "levelled": levels(scan), "original": original}, reference="original")
 # %% [markdown] lang="en"
-# By itself this makes pages *worse*: 18.23<!-- known scanners: the scan * levelled ±0.02 --> dB in place of
-# 19.51<!-- known scanners: the scan ±0.02 --> on the known scanners. The noise is stretched along with the rest, the
-# back of the page shows more, and where a page has no bare paper or no black ink the wrong things become white and
-# black. But the scans of all four scanners now look more alike, and what levels get wrong in the same way each time,
-# a network can learn to undo. **Which of the two will win on the unseen scanner, showing or taking away, and what
-# will each cost on the known ones?**
+# By itself this makes things *worse* on average: 18.23<!-- known scanners: the scan * levelled ±0.02 --> dB in place
+# of 19.51<!-- known scanners: the scan ±0.02 --> on the known scanners. Page by page it looks different: those with
+# bare paper gain or stay as they were, although noise and the back of the page are stretched along with the rest; the
+# two whose photograph fills the page lose several decibels, since there the wrong things become white and black. But
+# the scans of all four scanners now look more alike, and what levels get wrong in the same way each time, a network
+# can learn to undo. **Which of the two will win on the unseen scanner, showing or taking away, and what will each
+# cost on the known ones?**
 # %%
 start = time.perf_counter()
 rescanned = scanned_anew(pages, 2, seed=0)
@@ -621,21 +626,27 @@ board = cu.Board("06_augmentation")
 added = {name: board.add(f"DnCNN, 5 layers, {name}", nets) for name, nets in trained.items()}
 cost = board.gain(added["pages as scanned"]) - board.gain(added["levels"])
 print(f"levels cost the known scanners {cost:.2f} dB")
+for name in ("random scanners", "levels"):
+    gain = added[name]["unseen"]["psnr"] - added["pages as scanned"]["unseen"]["psnr"]
+    print(f"{name} bring the unseen scanner {gain:+.2f} dB")
 board
 # %% [markdown] lang="en"
 # - *Pages as scanned*: 25.2<!-- DnCNN, 5 layers, pages as scanned, 2 seeds: ±0.5 --> dB on the known scanners,
 #   23.3<!-- DnCNN, 5 layers, pages as scanned * unseen scanner ±0.4 --> on the unseen one. That is "before".
 # - *Random scanners*: 24.2<!-- DnCNN, 5 layers, random scanners, 2 seeds: ±0.5 --> dB on the known ones,
 #   23.2<!-- DnCNN, 5 layers, random scanners * unseen scanner ±0.4 --> on the unseen one. The gap is smaller, but
-#   only because the known scanners lost. The unseen one has not gained.
+#   only because the known scanners lost: to the unseen one they brought
+#   −0.1<!-- random scanners bring the unseen scanner ±0.25 --> dB.
 # - *Levels*: 24.5<!-- DnCNN, 5 layers, levels, 2 seeds: ±0.5 --> dB on the known ones,
-#   23.7<!-- DnCNN, 5 layers, levels * unseen scanner ±0.4 --> on the unseen one: the best of the three there, and the
-#   gap is less than half of what it was, without a single page from that scanner. It costs the known ones
-#   0.7<!-- levels cost the known scanners ±0.5 --> dB.
+#   23.7<!-- DnCNN, 5 layers, levels * unseen scanner ±0.4 --> on the unseen one: the best of the three there, by
+#   0.4<!-- levels bring the unseen scanner ±0.3 --> dB, and the gap is less than half of what it was (the scans
+#   themselves differ by 0.7). It costs the known ones
+#   0.7<!-- levels cost the known scanners ±0.5 --> dB, and their SSIM is the lowest of the three.
 #
-# So to show the network all tints did not pay, and to take the tint away did. We also tried three times as many
-# steps, and both at once (one seed each, not shown): the order stayed the same, and random scanners on top of levels
-# changed nothing.
+# So to show the network many tints did not pay here, and to take tint and fading away did, by several times the
+# spread of two seeds. We also tried other budgets (not shown). With three times as many steps, one seed each, the
+# order stayed the same, and random scanners on top of levels changed nothing. With 1,200 steps one of the two networks
+# with levels came out poor, and its lead was within the spread.
 #
 # <details><summary>Why does it not help the network to have seen many tints? (Part 1 asked something like
 # it.)</summary>
@@ -643,9 +654,9 @@ board
 # A network of five layers sees 11 × 11 pixels. With three scanners the tint of these pixels, or the distance of the
 # dots, gives away which scanner it was, and each has its own correction. With fifty scanners a pinkish patch may be
 # white paper on a pinkish scanner or pink paper on a white one, and nothing within 11 × 11 pixels tells them apart.
-# What the network can do best is the average of all that is likely. (This is intuition, and it agrees with what we
-# measured.) Levels look at the whole page, and so answer the question before the network is asked. A network that saw
-# the whole page could learn to do it by itself: see the next lesson.
+# What the network can do best is the average of all that is likely. (This is intuition: it agrees with what
+# we measured, but does not follow from it.) Levels look at the whole page, and so answer the question before the
+# network is asked. A network that saw the whole page could learn to do it by itself: see the next lesson.
 #
 # </details>
 #
@@ -663,17 +674,24 @@ cu.compare({"unseen scanner": scan} | restored | {"original": original}, referen
 
 
 # %% [markdown] lang="en"
-# The same page from the unseen scanner: choose two of the images above the picture. Whoever learnt from pages as
-# scanned leaves a lilac paper. **What does the paper of "levels" look like, and what has become of the shadow of the
-# back?**
+# The same page from the unseen scanner: choose two of the images above the picture. The network that learnt from
+# pages as scanned leaves lilac paper and a lilac cat. With levels both are nearly neutral; but the back of the sheet,
+# mirrored, shows more on the right below the headline: levels have raised its contrast as well.
+#
+# <details><summary>What has the network of random scanners made of the tint?</summary>
+#
+# The paper is nearly neutral, a touch yellow: something about tints has been learnt. But the cat is still pinkish, and
+# paler than it should be, so that nothing is won in decibels.
+#
+# </details>
 #
 # ## 9. And when restoring?
 #
 # The eight turns have one more use. Restore the page in all eight, turn the answers back, and take the mean: eight
 # answers with eight different errors, and a mean has smaller ones. That is called *self-ensemble* (Lim and others,
-# EDSR, 2017); it costs eight times the time, needs no training, and stands behind many a winning entry of a
-# competition. We try it on the small networks of part 6, those of random windows and those that have seen turned
-# pages. **Will it make a difference which?**
+# EDSR, 2017); it costs eight times the time, needs no training, and stands behind many a winning entry of
+# a competition. We try it on three pages, with the small networks of part 6: those of random windows and those that
+# have seen turned pages. **Will it make a difference which?**
 # %%
 def self_ensemble(restore, image):
     """The mean of eight answers: restore the image turned and mirrored in each way, and turn the answers back."""
@@ -690,15 +708,12 @@ def self_ensemble(restore, image):
 # %%
 scans, originals = zip(*test[:3])
 for way in ("random windows", "+ turns"):
-    gains, seconds = [], []
+    gains = []
     for network in small_networks[way]:
-        restore, start = partial(cu.restore, network), time.perf_counter()
-        once = [restore(scan) for scan in scans]
-        middle = time.perf_counter()
-        eight = [self_ensemble(restore, scan) for scan in scans]
-        seconds.append((time.perf_counter() - middle) / (middle - start))
+        restore = partial(cu.restore, network)
+        once, eight = ([f(scan) for scan in scans] for f in (restore, partial(self_ensemble, restore)))
         gains.append(evaluate(eight, originals)["psnr"] - evaluate(once, originals)["psnr"])
-    print(f"trained with {way}: gain {cu.with_spread(gains)} dB, {np.mean(seconds):.0f} times the time")
+    print(f"trained with {way}: gain {cu.with_spread(gains)} dB")
 # %% [markdown] lang="en"
 # It makes all the difference. The networks that have seen turned pages gain
 # 0.25<!-- trained with + turns: gain ±0.15 --> dB; the others −0.15<!-- trained with random windows: gain ±0.3 -->
@@ -734,7 +749,7 @@ cu.progress()
 #    chosen with an eye on the test?
 #
 # **Where to read on.** Yoo, Ahn and Sohn, *Rethinking Data Augmentation for Image Super-resolution* (CVPR 2020),
-# compares all of them and is CutBlur. Zhang, Cisse, Dauphin and Lopez-Paz, *mixup: Beyond Empirical Risk
+# compares many of them and brings CutBlur. Zhang, Cisse, Dauphin and Lopez-Paz, *mixup: Beyond Empirical Risk
 # Minimization* (ICLR 2018). Zhang, Liang, Van Gool and Timofte, *Designing a Practical Degradation Model for Deep
 # Blind Image Super-Resolution* (ICCV 2021), shuffles; Wang, Xie, Dong and Shan, *Real-ESRGAN* (ICCV Workshops 2021),
 # goes twice. Tobin and others, *Domain Randomization for Transferring Deep Neural Networks from Simulation to the

@@ -5,7 +5,7 @@
 # A DnCNN makes 32 pictures of a page in each layer, its feature maps, and the next layer takes all of them, everywhere,
 # on every page. Are all of them needed everywhere? Three papers of 2018 answered: no, and a network can learn to turn
 # them up and down by itself, with a few hundred parameters. That is called *attention*, and many restoration networks
-# since then have it in one form or another.
+# since then have it in one form or another. (Language models have an attention of another kind; it is not needed here.)
 #
 # So two questions. **Which of its features should a network listen to, and where?** And one that papers like less: **is
 # it worth its parameters**, against a network that just got a little wider?
@@ -23,9 +23,9 @@
 # | 9 | Trained on patches, used on pages: what changes? | |
 # | 10 | Back to the page | |
 #
-# **At the end** you have written the four blocks that most papers build on, have measured what they are worth at our
-# size, with several seeds and against a fair control, and know a trap that comes with them. **Time:** three and a half
-# minutes of computing on two CPU cores, and an hour and a half of yours.
+# **At the end** you have written four blocks that many papers build on, have measured what they are worth at our size,
+# with several seeds and against a fair control, and know a trap that comes with them. **Time:** three and a half minutes
+# of computing on two CPU cores, and an hour and a half of yours.
 # %%
 import copy
 import time
@@ -72,7 +72,8 @@ plain, score = trained(lambda: DnCNN(depth=depth, width=width), seed=0)
 print(f"DnCNN, {depth} layers, {width} maps, {steps} steps: {score['psnr']:.2f} dB on validation pages")
 # %% [markdown] lang="en"
 # Here is a page of the validation set, and what the last layer but one of the network makes of a part of it: 32 maps,
-# those from which the last convolution puts the noise together. Black is 0, where ReLU has cut off.
+# those from which the last convolution puts the noise together. Black is 0, where ReLU has cut off. Each map is
+# brightened by itself: compare places within a map, not maps with each other.
 # %%
 scan, original = pages[profile.choose(test=0, cpu=3, gpu=3)]
 inner, last = plain.layers[:-1].cpu().eval(), plain.layers[-1].cpu()
@@ -86,9 +87,8 @@ brightest = maps.flatten(1).quantile(0.99, dim=1)[:, None, None].clamp(min=1e-6)
 cu.show_batch((cut(maps) / brightest).clamp(0, 1)[:, None].float(), columns=8, title="The 32 maps of this part")
 # %% [markdown] lang="en"
 # Some are bright on letters and edges, some on the bare paper around the letters, some on the photograph and its dots,
-# and a few are nearly empty.
-# **Which of them could be left out?** Switch off one map at a time, that is, set it to 0, and see how much PSNR it
-# costs: on the whole page, and on a part that is text and a part that is a photograph.
+# and a few are nearly empty. **Which of them could be left out?** Switch off one map at a time, that is, set it
+# to 0, and see how much PSNR it costs: on the whole page, and on a part that is text and a part that is a photograph.
 # %%
 size = profile.choose(test=32, cpu=40, gpu=40)
 corners = profile.choose(
@@ -340,9 +340,8 @@ for make in (ChannelAttention, CBAM):
 # y = x · sigmoid(convolution(x)) + ChannelAttention(x).
 #
 # They called it *concurrent spatial and channel squeeze and excitation*, scSE. (In a later paper they compare the sum
-# with the larger of the two, the product, and handing on both. A student team's entry to a colourisation contest had
-# scSE in its U-Net; the library it came from, segmentation-models-pytorch, adds as well.) It has C + 1 parameters more
-# than ChannelAttention.
+# with the larger of the two, the product, and handing on both. The library segmentation-models-pytorch adds, too.) It has
+# C + 1 parameters more than ChannelAttention.
 #
 # ### Your turn
 #
@@ -405,9 +404,9 @@ for name, make in BLOCKS.items():
 # ### Your turn
 #
 # Write `AttentionDnCNN`. With `make = BLOCKS[attention]`, `make(width, reduction)` is a new block each time it is called;
-# `attention=None` is a DnCNN without any. As in lesson 5, the weights and the bias of the last convolution start at 0
-# (`nn.init.zeros_`), and `restore` gives y − R(y). You may raise a `CourseError` for a depth below 3 or a name that is
-# not in `BLOCKS`; that is not asked.
+# `attention=None` is a DnCNN without any. As in lesson 5, every convolution keeps its bias, the weights and the bias of
+# the last one start at 0 (`nn.init.zeros_`), and `restore` gives y − R(y). You may raise a `CourseError` for a depth
+# below 3 or a name that is not in `BLOCKS`; that is not asked.
 # %% exercise="attention_dncnn" answer="course_utils.models.attention:AttentionDnCNN"
 class AttentionDnCNN(nn.Module):
     """A DnCNN with attention: y -> R(y), both (N, C, H, W). The restored image is y - R(y)."""
@@ -482,8 +481,8 @@ for name, each in times.items():
 # Few parameters are not little work. The spatial weights come from a look at all maps of every pixel, and CBAM takes
 # means and maxima both ways: its step takes 2.3<!-- + CBAM: * a step, ±1.3 --> times as long as the plain network's. The
 # surprise is the control, at 2.5<!-- wider: * a step, ±1.3 --> times, with 6 % more parameters. The likely cause: our
-# processor computes 16 numbers at a time, and 33 is just more than twice 16. (A GPU has such steps as well. Widths are
-# powers of two for a reason.)
+# processor computes 16 numbers at a time, and 33 is no multiple of 16. Test it: time `DnCNN(depth=depth, width=31)`. With
+# less to do than 32 maps it was slower on our machine, too. (A GPU has such steps as well.)
 #
 # Now the trial: six networks, three seeds each, the same number of steps, the same patches in the same order for the
 # same seed. **Guess first: which will be best, and by how much?** One network trained twice, with two seeds, does not
@@ -512,8 +511,8 @@ for name in list(variants)[1:]:
 # attention beats the plain network here.** scSE is level with it, −0.01<!-- gain of + scSE: ±0.35 --> ±
 # 0.14<!-- gain of + scSE: * ± ±0.3 --> dB. SE is at −0.11<!-- gain of + SE: ±0.35 --> ±
 # 0.34<!-- gain of + SE: * ± ±0.3 --> dB, a difference well within its spread: it says nothing. CBAM, at
-# −0.18<!-- gain of + CBAM: ±0.35 --> ± 0.13<!-- gain of + CBAM: * ± ±0.3 --> dB, and spatial, at
-# −0.28<!-- gain of + spatial: ±0.35 --> ± 0.08<!-- gain of + spatial: * ± ±0.3 --> dB, are a little worse. And the
+# −0.18<!-- gain of + CBAM: ±0.35 --> ± 0.13<!-- gain of + CBAM: * ± ±0.3 --> dB, may be worse; spatial, at
+# −0.28<!-- gain of + spatial: ±0.35 --> ± 0.08<!-- gain of + spatial: * ± ±0.3 --> dB, clearly is, by a little. And the
 # control, with its one map more? It has +0.23<!-- gain of wider: ±0.35 --> ± 0.23<!-- gain of wider: * ± ±0.3 --> dB:
 # the best mean of the six, though no larger than its spread.
 #
@@ -525,11 +524,11 @@ for name in list(variants)[1:]:
 # </details>
 #
 # So is attention a mistake? All this holds for 5 layers, 32 maps and a few hundred steps. **Why it might do more
-# elsewhere** is partly intuition: a network with 32 maps has few to spare; each block halves the signal at first, and in
-# a short training that has to be made up for. Partly it is other people's findings, which we have not measured: SE was
-# made for classifiers of 50 layers and more, with up to 2,048 maps; RCAN (2018) has it in each block of a network of over
-# 400 layers for super-resolution; the authors of NAFNet (2022) took out of their network what they could, and kept channel
-# attention, with one layer and no sigmoid, since their tables credit it with a gain. Such networks train for days.
+# elsewhere** is partly intuition: a network with 32 maps has few to spare, and a short training leaves little time to
+# learn which. Partly it is other people's findings, which we have not measured: SE was made for classifiers of 50 layers
+# and more, with up to 2,048 maps; RCAN (2018) has it in each block of a network of over 400 layers for super-resolution;
+# the authors of NAFNet (2022) took out of their network what they could, and kept channel attention, with one layer and
+# no sigmoid, since their tables credit it with a gain. Such networks train for days.
 #
 # <details><summary>Somebody reports "+0.2 dB with our attention block", one run each, the block added to a base network.
 # What three things would you ask?</summary>
@@ -577,19 +576,30 @@ looks = weights_of(networks["+ spatial"][0], scan)  # each (1, H, W)
 for i, look in enumerate(looks, 1):
     means = ", ".join(f"{kind} {look[window].mean():.2f}" for kind, window in windows.items())
     print(f"block {i}: weights from {look.min():.2f} to {look.max():.2f}; mean on {means}")
+torch.manual_seed(0)
+new = torch.stack(weights_of(attentive["spatial"](), scan))
+print(f"before training, all blocks: weights from {new.min():.2f} to {new.max():.2f}")
 # %%
 stretched = {f"block {i}": (look - look.min()) / (look.max() - look.min()) for i, look in enumerate(looks, 1)}
 cu.show_batch({"scan": scan} | stretched, columns=2, title="The scan, and the weights of the blocks, each stretched")
 # %% [markdown] lang="en"
-# Look at the pictures. In all three blocks the weights follow what is printed: lines of text, the edges of the engine and
-# the wheels. Block 1 and block 2 turn letters *up*; block 3 is darker on letters than around them, and turns the
-# photograph up against the paper, 0.25<!-- block 3: * photograph ±0.3 --> against
-# 0.17<!-- block 3: * bare paper ±0.3 -->. Behind the headline block 3 has a lighter rectangle. It is not in the original.
-# Look for it in the scan: there the photograph on the *back* of the page shines through.
+# In all three blocks the weights follow what is printed: lines of text, the edges of the engine and the wheels. Block 1
+# and block 2 turn letters *up*; block 3 has the headline darker than the paper around it, and turns the photograph up
+# against the paper, 0.25<!-- block 3: * photograph ±0.3 --> against 0.17<!-- block 3: * bare paper ±0.3 -->. Behind the
+# headline block 3 has a lighter rectangle. It is not in the original. Look for it in the scan: there the photograph on
+# the *back* of the page shines through.
+#
+# <details><summary>Does such a picture show what a block has learnt? Stretch the weights of an untrained network in the
+# same way: <code>attentive["spatial"]()</code>.</summary>
+#
+# Not by itself. Letters, engine and wheels are there, too: whatever is computed from the maps has the edges of the page.
+# But before training all weights lie near one half, and stretching hides it. What training has added is the distance
+# between them.
+#
+# </details>
 #
 # So the blocks treat letters, photographs and even bleed-through differently, and nobody has told them what these are.
-# That much can be seen. That the network should therefore restore better was our intuition, and part 7 does not bear it
-# out.
+# That the network should therefore restore better was our intuition, and part 7 does not bear it out.
 #
 # Now SE. For three patches of 40 × 40, text, photograph and bare paper (you saw them in part 1), the weights of the 32
 # maps in each block:
@@ -604,7 +614,7 @@ for i, axes in enumerate(panels):
         axes.plot(weights[i].flatten()[order].numpy(), look, color="black", markerfacecolor="white", label=kind)
     axes.set(ylabel=f"weight in block {i + 1}", xlabel="the maps, by their weight on text", ylim=(0, 1))
     axes.grid(alpha=0.3)
-panels[0].legend()
+panels[0].legend(loc="lower left", ncols=3)
 cu.Picture(figure, "Weights of the SE blocks for text, photograph and bare paper: three curves in each of the panels")
 # %%
 for i in range(depth - 2):
@@ -654,10 +664,10 @@ cu.compare({"in tiles": tiles, "8 × the difference": difference, "whole": whole
 #
 # ### A local mean
 #
-# Chu and others (2022) suggest: leave the training as it is, and when a page is restored, take for each pixel the mean
-# over a window *of the size of the training patches* around it. The weights then vary over the page, slowly, and there is
-# nothing new to learn. The mean over a window is `F.avg_pool2d` with stride 1; near the border the nearest full window
-# counts.
+# Chu and others suggest: leave the training as it is, and when a page is restored, take for each pixel the mean over a
+# window around it, *about as large as the training patches* (ours is as large; their code takes 1.5 times the side). The
+# weights then vary over the page, slowly, and there is nothing new to learn. The mean over a window is `F.avg_pool2d`
+# with stride 1; near the border the nearest full window counts.
 # %%
 def local_mean(x, window):
     """The mean over the window around each pixel: (N, C, H, W) -> the same shape."""
@@ -740,13 +750,14 @@ restored = {name: cu.restore(networks[name][0], test_scan) for name in ("plain",
 restored["+ SE, local mean"] = cu.restore(local[0], test_scan)
 cu.compare({"scan": test_scan, **restored, "original": test_original}, reference="original")
 # %% [markdown] lang="en"
-# The order is that of part 7: on the test pages too, one map more is ahead of SE. The plain network has
+# The order of the means is that of part 7. On the test pages the plain network has
 # 23.12<!-- DnCNN, 400 steps, 3 seeds: ±0.3 --> dB, with one map more
-# 23.25<!-- DnCNN, 33 maps, 400 steps, 3 seeds: ±0.3 -->, with SE
-# 22.90<!-- DnCNN + SE, 400 steps, 3 seeds: ±0.3 -->; and SE with the local mean has
-# 23.09<!-- DnCNN + SE, local mean, 400 steps, 3 seeds: ±0.3 -->, level with the plain network. So what SE seemed to cost
-# here was, for the most part, the trap of part 9: not the block, but how it was used. On the unseen scanner the four lie
-# within about a tenth of a decibel of each other, and that is their spread.
+# 23.25<!-- DnCNN, 33 maps, 400 steps, 3 seeds: ±0.3 -->, a difference within the spread. With SE it has
+# 22.90<!-- DnCNN + SE, 400 steps, 3 seeds: ±0.3 -->, and SE with the local mean
+# 23.09<!-- DnCNN + SE, local mean, 400 steps, 3 seeds: ±0.3 -->, level with the plain network. So what SE seems to cost
+# here is about what the trap of part 9 costs: not the block, then, but how it was used. On the unseen scanner the four
+# lie within about a tenth of a decibel of each other, and that is their spread. And on the one page above, with one seed
+# each, SE was *ahead* of the plain network in our run: one page shows what is wrong, and not which is better.
 #
 # ## What you have done
 # %%
@@ -756,8 +767,8 @@ cu.progress()
 #
 # - Attention multiplies feature maps by weights between 0 and 1 that are computed from these maps: one weight for each map
 #   (SE), one for each place (spatial), both in turn (CBAM), or both side by side (scSE). It costs a few hundred parameters.
-# - Maps *are* specialists: those that matter on text hardly matter on a photograph. And the blocks find out by themselves:
-#   letters, photographs and bleed-through stand out in their weights.
+# - In our network maps *are* specialists: those that matter on text hardly matter on a photograph. And the spatial blocks
+#   find out by themselves: letters, photographs and bleed-through stand out in their weights.
 # - At this size it did not pay: −0.28<!-- gain of + spatial: ±0.35 --> to −0.01<!-- gain of + scSE: ±0.35 --> dB
 #   against the plain network, +0.23<!-- gain of wider: ±0.35 --> for one map more,
 #   +0.60<!-- plain, 800 steps: * a gain of ±0.35 --> for twice the steps, with spreads of 0.1 to 0.3. Deep and wide
@@ -768,8 +779,8 @@ cu.progress()
 #
 # **Three common errors**
 #
-# 1. *The mean is taken over the wrong axes.* Over the maps (axis 1) for channels, or over height and width (axes 2 and 3)
-#    for places: the shapes still fit, thanks to broadcasting, and the network trains. Print the shape of the weights once.
+# 1. *The mean is taken over the wrong axes.* With axis 0 among them, all images of a batch share their weights: the shapes
+#    still fit, thanks to broadcasting, and the network trains. Print the shape of the weights once, for two images.
 # 2. *Restored in tiles, the page shows its tiles.* A mean over the image makes every pixel depend on every other, and no
 #    halo helps. Whole images, or a local mean.
 # 3. *"Attention gains 0.1 dB."* Against what, with how many seeds, and at whose cost? The control has the same number of

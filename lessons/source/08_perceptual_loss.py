@@ -20,7 +20,8 @@
 # | 9 | Back to the page | |
 #
 # **At the end** one network has gone on learning with five losses, with four of them three times, and you can say what
-# each has bought and what it has paid. **Time:** about three minutes of computing on two CPU cores, and an hour of yours.
+# each has bought and what it has paid. **Time:** about three minutes of computing on two CPU cores, and an hour of
+# yours.
 #
 # Where a cell says `raise NotImplementedError`, it is your turn.
 # %%
@@ -68,8 +69,8 @@ for name, answer in answers.items():
 # since no such image exists, and costs 0.0625<!-- the mean of both: * on average ±0.0001 -->, half as much.
 #
 # That is no accident of stripes. Of all answers, the one with the smallest expected squared error is the *mean* of
-# everything that is possible, weighted by how likely it is. (With absolute errors it is the median, pixel by pixel:
-# for our stripes every answer between the two is equally good, which helps little.) A lost texture, a lost edge, a lost
+# everything that is possible, weighted by how likely it is. (With absolute errors it is the median, pixel by pixel: for
+# our stripes every answer between the two is equally good, which helps little.) A lost texture, a lost edge, a lost
 # letter is a riddle with thousands of solutions, and the mean of thousands of sharp images is a blurred one. So blur is
 # not a weakness of the network: it is the right answer to the question that we asked.
 #
@@ -135,8 +136,9 @@ cu.compare(pairs | {"original": cat}, reference="original", view=(70, 60, 110, 1
 # A network that has learned to recognise things in photographs had to learn just that: a cat one pixel to the right is
 # the same cat, a cat without fur is not. What such a network makes of an image on its way to an answer, the maps behind
 # its first layers, are called *features*. In 2016 Johnson, Alahi and Fei-Fei compared images by the features of VGG, a
-# network of 2014 that tells a thousand kinds of things apart (its examples are a million photographs, *ImageNet*). Zhang and others found in 2018 that such distances agree
-# with people's judgement far better than PSNR or SSIM do, and not only those of VGG.
+# network of 2014 that tells a thousand kinds of things apart (its examples are a million photographs, *ImageNet*).
+# Zhang and others found in 2018 that such distances agree with people's judgement far better than PSNR or SSIM do, and
+# not only those of VGG.
 #
 # `cu.features.load()` brings a feature network. Under the profile `gpu` it is VGG-16 as torchvision publishes it (528 MB
 # to download, once). Under `cpu` it is a **small network that the kit trains itself**, here and now, even where there is
@@ -161,9 +163,9 @@ print(f"{sum(p.numel() for p in features.parameters()):,} weights")
 # Networks that were trained on ImageNet want their images *normalised*: minus the mean of all photographs of ImageNet,
 # divided by their standard deviation, each colour by itself. The mean of red, green and blue is 0.485, 0.456, 0.406;
 # the standard deviation 0.229, 0.224, 0.225 (images in [0, 1]); they are imported above as `MEAN` and `STD`. Our small
-# network takes its images so too. Write it for a batch (N, 3, H, W). `torch.tensor(…)` makes a tensor of three numbers; `.view(3, 1, 1)` puts them along
-# the axis of the colours, so that they go with all pixels; and `device=images.device` makes it where the images are.
-# Leave the images themselves as they are.
+# network takes its images so too. Write it for a batch (N, 3, H, W). `torch.tensor(…)` makes a tensor of three numbers;
+# `.view(3, 1, 1)` puts them along the axis of the colours, so that they go with all pixels; and `device=images.device`
+# makes it where the images are. Leave the images themselves as they are.
 # %% exercise="imagenet_normalised" answer="course_utils.features:imagenet_normalised"
 def imagenet_normalised(images):
     """Images as networks trained on ImageNet expect them: minus its mean, divided by its spread, colour by colour.
@@ -213,8 +215,8 @@ cu.show_batch(chosen, [f"{name}, map {i}" for name in found for i in (1, 4, 7, 1
 # %% [markdown] lang="en"
 # Four maps of each of three layers, bright where they are active. In `relu1_2`, map 4 follows the light, the others
 # follow fur and edges; in `relu2_2`, map 7 has the contours. Two are all but dark: what they answer to is rare in this
-# photograph. Pooling halves the maps twice. (Each map of the small network is scaled to a mean of 1 over
-# the training photographs, as Gatys and others did with VGG, so that no layer outweighs the others.)
+# photograph. Pooling halves the maps twice. (Each map of the small network is scaled to a mean of 1 over the training
+# photographs, as Gatys and others did with VGG, so that no layer outweighs the others.)
 #
 # How far apart are the spoilt images by these features? For each of four photographs, all four at one PSNR; and as a
 # control the same network *never trained*, its weights at random.
@@ -243,10 +245,11 @@ for network in (features.name, untrained.name):
 
 
 # %% [markdown] lang="en"
-# Behind the first block the small network is as strict as pixels are: a shift, 0.46<!-- small network, shifted: relu1_2 ±0.03 -->,
-# is as bad as a blur, 0.46<!-- small network, blurred: relu1_2 ±0.03 -->. Deeper in, it forgives the shift: at `relu3_1`
-# that counts 24<!-- small network: at relu3_1 a shift counts ±5 --> % of a blur. Is it the pooling that forgives? In part.
-# The network with random weights has the same layers, poolings included, and there a shift counts
+# Behind the first block the small network is as strict as pixels are: a shift,
+# 0.46<!-- small network, shifted: relu1_2 ±0.03 -->, is as bad as a blur,
+# 0.46<!-- small network, blurred: relu1_2 ±0.03 -->. Deeper in, it forgives the shift: at `relu3_1` that counts
+# 24<!-- small network: at relu3_1 a shift counts ±5 --> % of a blur. Is it the pooling that forgives? In part. The
+# network with random weights has the same layers, poolings included, and there a shift counts
 # 67<!-- random features: at relu3_1 a shift counts ±5 --> %. The rest comes with training. Its judgement is still not
 # ours: noise is the worst of all to it, at every layer. (Zhang and others tried larger networks with random weights
 # too: they agreed with people little better than pixels do.)
@@ -264,9 +267,9 @@ for network in (features.name, untrained.name):
 # ### First a control
 #
 # If an extra term makes images sharper, is it because of the features? Or would *any* extra term do? We take along an
-# old extra term, *total variation* (Rudin, Osher and Fatemi, 1992): how much neighbouring pixels differ.
-# It knows nothing of photographs. It also gives us a measure of sharpness at once: how rough an image is, in per cent
-# of the original's roughness. 100 % means that it is as sharp as the original (or that it is noisy instead).
+# old extra term, *total variation* (Rudin, Osher and Fatemi, 1992): how much neighbouring pixels differ. It knows
+# nothing of photographs. It also gives us a measure of sharpness at once: how rough an image is, in per cent of the
+# original's roughness. 100 % means that it is as sharp as the original (or that it is noisy instead).
 #
 # ### Your turn
 #
@@ -297,9 +300,9 @@ for name, image in pairs.items():
 #
 # ### Your turn
 #
-# Now the loss. `perceptual_loss(network, restored, clean, layers)` takes two batches of *images*, normalises both, finds
-# their features with `features_at`, and takes the mean absolute difference at each layer, then the mean over the layers.
-# (Johnson and others square the differences; absolute values weigh single large ones less.)
+# Now the loss. `perceptual_loss(network, restored, clean, layers)` takes two batches of *images*, normalises both,
+# finds their features with `features_at`, and takes the mean absolute difference at each layer, then the mean over the
+# layers. (Johnson and others square the differences; absolute values weigh single large ones less.)
 #
 # Gradients have to reach the restored images, through the whole feature network; that is how the loss teaches. The clean
 # images need none: find their features within `with torch.no_grad():`, and nothing is kept for them.
@@ -321,21 +324,23 @@ for name, image in {"left": left, "right": right, "the mean of both": (left + ri
 
 
 # %% [markdown] lang="en"
-# Back to the riddle. By features, the mean of both stripes costs 1.82<!-- features, the mean of both: * on average ±0.15 -->
-# on average, and a stripe at either place 1.39<!-- features, left: * on average ±0.15 -->. The order is turned round: **it
-# now pays to commit**, and to be wrong half of the time. The wrong stripe is further off than the mean, but not twice
-# as far, and the right one costs nothing. (Absolute differences of pixels made it a tie. To the features two grey stripes
-# are more than half way from either answer, with random weights too: try `untrained`.) This one table is the whole
-# lesson, its promise and its danger.
+# Back to the riddle. By features, the mean of both stripes costs
+# 1.82<!-- features, the mean of both: * on average ±0.15 --> on average, and a stripe at either place
+# 1.39<!-- features, left: * on average ±0.15 -->. The order is turned round: **it now pays to commit**, and to be wrong
+# half of the time. The wrong stripe is further off than the mean, but not twice as far, and the right one costs
+# nothing. (Absolute differences of pixels made it a tie. To the features two grey stripes are more than half way from
+# either answer, with random weights too: try `untrained`.) This one table is the whole lesson, its promise and its
+# danger.
 #
 # ### The loss to train with
 #
-# DnCNN predicts what was added, R(y). A loss of the kit is called with (output, degraded, clean), and the output is R(y),
-# which is *no image*: the feature network has never been shown one like it. So the loss has to make the image first,
-# y − R(y).
+# DnCNN predicts what was added, R(y). A loss of the kit is called with (output, degraded, clean), and the output is
+# R(y), which is *no image*: the feature network has never been shown one like it. So the loss has to make the image
+# first, y − R(y).
 #
-# Features alone leave an image free in all they do not look at, colours for example (part 7). Hence a usual recipe, L1 + 0.1 · features: the pixels hold what the features let go. (0.1 says nothing by itself: it goes with
-# the scale of the features. Ours are scaled to a mean of 1; those of VGG, as published, are not.)
+# Features alone leave an image free in all they do not look at, colours for example (part 7). Hence a usual recipe,
+# L1 + 0.1 · features: the pixels hold what the features let go. (0.1 says nothing by itself: it goes with the scale of the
+# features. Ours are scaled to a mean of 1; those of VGG, as published, are not.)
 #
 # ### Your turn
 #
@@ -362,8 +367,8 @@ L1Perceptual = cu.check("l1_perceptual", L1Perceptual)
 #
 # Blur shows best where detail is lost for sure, so first to super-resolution: images made smaller by 3 and enlarged
 # again, as in lesson 2. The training images are the kit's photographs and the originals of the training pages. One
-# DnCNN learns for a while with its usual loss, squared errors. From there it goes on with each of the losses, for the same number of
-# steps, on the same patches: same start, same budget.
+# DnCNN learns for a while with its usual loss, squared errors. From there it goes on with each of the losses, for the
+# same number of steps, on the same patches: same start, same budget.
 # %%
 folder, low = cu.data.course_pages(), LowResolution(3)
 originals = [cu.read_image(path) for path in sorted((folder / "train" / "clean").iterdir())]
@@ -412,11 +417,11 @@ for name, loss in losses.items():
 
 
 # %% [markdown] lang="en"
-# What to measure? PSNR and SSIM; the sharpness, as roughness in per cent of the original's; the distance by the features
-# that we trained with, and by the random ones. And one more: how much of the roughness is *true*? `true_edges` asks how
-# strongly the original's differences come back in the restored image (the slope of a straight line through zero and all
-# pairs of differences). Edges invented where the original is even count nothing there; those with the wrong sign count
-# against the image.
+# What to measure? PSNR and SSIM; the sharpness, as roughness in per cent of the original's; the distance by the
+# features that we trained with, and by the random ones. And one more: how much of the roughness is *true*? `true_edges`
+# asks how strongly the original's differences come back in the restored image (the slope of a straight line through
+# zero and all pairs of differences). Edges invented where the original is even count nothing there; those with the
+# wrong sign count against the image.
 # %%
 def true_edges(image, original):
     pairs = [(image.diff(dim=axis), original.diff(dim=axis)) for axis in (-2, -1)]
@@ -492,11 +497,11 @@ images = {name: torch.stack([cu.restore(net, low(each)) for each in three]) for 
 images |= {"enlarged": low(three), "original": three}
 cu.compare(images, reference="original", view=(30, 60, 100, 150), mode="side")
 # %% [markdown] lang="en"
-# The rim of the cup and the bright line on the saucer's edge are a little crisper with features. The wood of the table too, so it
-# seems; but choose "original" on one side. There, fine lines run along the grain. L1 + features has a fine grid there, and
-# its strokes run partly *across* the grain. (Between MSE and L1 + variation hardly a difference is to be seen.) The next
-# page (the arrows beside the page number) is the cat. The third is text, and there it is plain that something is
-# odd; part 7 looks at it.
+# The rim of the cup and the bright line on the saucer's edge are a little crisper with features. The wood of the table
+# too, so it seems; but choose "original" on one side. There, fine lines run along the grain. L1 + features has a fine
+# grid there, and its strokes run partly *across* the grain. (Between MSE and L1 + variation hardly a difference is to
+# be seen.) The next page (the arrows beside the page number) is the cat. The third is text, and there it is plain that
+# something is odd; part 7 looks at it.
 #
 # ### More of it
 #
@@ -514,13 +519,12 @@ for weight, score in sorted(sweep.items()):
 # 25.97<!-- weight 0: PSNR ±0.2 --> dB to 69.3<!-- weight 1: * sharpness ±3 --> % at 24.72<!-- weight 1: PSNR ±0.4 -->
 # dB. The true edges go from 31.8<!-- weight 0: * true edges ±2 --> to 35.2<!-- weight 1: * true edges ±2 --> % only.
 # (One seed each; weight 0 is L1 alone.) From 0.3 on hardly anything changes but the decibels. There is no best weight
-# in this table: what the image is wanted for has to say. The first step is the cheapest: weight 0.03 costs a tenth of a decibel, 25.85<!-- weight 0.03: PSNR ±0.2 --> dB, and has
-# 54.2<!-- weight 0.03: * sharpness ±2 --> % of sharpness.
+# in this table: what the image is wanted for has to say. The first step is the cheapest: weight 0.03 costs a tenth of a
+# decibel, 25.85<!-- weight 0.03: PSNR ±0.2 --> dB, and has 54.2<!-- weight 0.03: * sharpness ±2 --> % of sharpness.
 #
 # Are features better if they were trained? Compare that line with the one of L1 + random: about the same sharpness for
 # about the same price. At this size and budget we cannot tell them apart by this trade; they differ in how far a weight
-# of 0.1 goes, and in what they forgive (part 3). If you want to know more: train with
-# `L1Perceptual(untrained, 0.3)`.
+# of 0.1 goes, and in what they forgive (part 3). If you want to know more: train with `L1Perceptual(untrained, 0.3)`.
 #
 # ## 6. Who says so?
 #
@@ -530,10 +534,10 @@ for weight, score in sorted(sweep.items()):
 # MSE (0.476<!-- MSE: * random features ±0.02 -->), and SSIM says so too. And by random features L1 + random wins
 # (0.458<!-- L1 + random: * random features ±0.02 -->): each wins before its own judge. Which is right? The random
 # features punish a shift more, as pixels do, so they may well be the worse judge. What is certain: the figure in the
-# column that one trained for proves nothing here. Papers on this ask people. In the one on SRGAN (Ledig and others, 2017), a
-# network trained with MSE has 27.58 dB on the set BSD100 (enlarged ×4) and a mean opinion of 2.29 of 5; with a loss on
-# VGG's features and an adversary (a second network, which learns to tell its images from real ones) it has 25.16 dB and
-# a mean opinion of 3.56.
+# column that one trained for proves nothing here. Papers on this ask people. In the one on SRGAN (Ledig and
+# others, 2017), a network trained with MSE has 27.58 dB on the set BSD100 (enlarged ×4) and a mean opinion of 2.29 of 5; with a
+# loss on VGG's features and an adversary (a second network, which learns to tell its images from real ones) it has
+# 25.16 dB and a mean opinion of 3.56.
 #
 # <details><summary>How would you find out which of two networks restores better, with ten people and an hour?</summary>
 #
@@ -586,10 +590,10 @@ cu.compare(views, reference="original", view=(80, 130, 90, 90), mode="side")
 # kind of weave, which no cat wears. Here it is harmless.
 #
 # But a page has names and amounts on it; a camera over a car park has number plates; an X-ray has lines that are cracks
-# or are none. **A sharp image claims to know.** The blurred number shows that it cannot be trusted; the sharp one
-# says "1a". In such places keep the blurred one, and show the sharp one, if at all, beside it and with its name. (In
-# 2013 copiers became famous for changing digits in plans: their compression had replaced small patches by others that
-# looked alike. No network was involved. It was enough to reward "looks alike".)
+# or are none. **A sharp image claims to know.** The blurred number shows that it cannot be trusted; the sharp one says
+# "1a". In such places keep the blurred one, and show the sharp one, if at all, beside it and with its name. (In 2013
+# copiers became famous for changing digits in plans: their compression had replaced small patches by others that looked
+# alike. No network was involved. It was enough to reward "looks alike".)
 #
 # <details><summary>Our network draws outlines that are no letters, so everybody sees that something is wrong. Why
 # should one trained longer, on more text, be more dangerous rather than less?</summary>
@@ -626,8 +630,8 @@ for name, kind in {"of the residual": OfTheResidual, "not normalised": NotNormal
 # 65.7<!-- of the residual: * sharpness ±3 --> %, with 25.27<!-- of the residual: PSNR ±0.4 --> dB: less of a disaster
 # than one might think. (Our guess: the first layers are not far from linear, and for a linear layer the difference of
 # two residuals is that of the two images, but for its sign.) In the distance by proper features it is behind
-# (0.460<!-- of the residual: * , features ±0.015 --> against 0.443<!-- L1 + features: * , features ±0.015 -->), the very
-# distance that its rival was trained on (part 6).
+# (0.460<!-- of the residual: * , features ±0.015 --> against 0.443<!-- L1 + features: * , features ±0.015 -->), the
+# very distance that its rival was trained on (part 6).
 #
 # *Not normalised*: [0, 1] in place of about −2 to 2.6, so that the maps see a pale world with four times less contrast.
 # The features' share of the loss hardly does anything any more: 50.8<!-- not normalised: * sharpness ±2 --> % and
@@ -702,18 +706,17 @@ for name, image in images.items():
 # 24.42<!-- DnCNN, L1 + features, 2 seeds ±0.4 --> dB; on the unseen scanner
 # 22.78<!-- DnCNN, L1, 2 seeds: * unseen scanner ±0.4 --> and
 # 22.82<!-- DnCNN, L1 + features, 2 seeds: * unseen scanner ±0.4 --> dB, which is no difference. (The two seeds share
-# their start, as in part 5. Both have had fewer steps than the DnCNN of lesson 5: compare them with each other.) By these columns, the
-# features have cost a little and brought nothing.
+# their start, as in part 5. Both have had fewer steps than the DnCNN of lesson 5: compare them with each other.) By
+# these columns, the features have cost a little and brought nothing.
 #
 # What can the board not see? Look at the crop, and at the last table. The scan is as *rough* as the original,
 # 105<!-- scan: sharpness ±3 --> %, but that is dots, grain and dust: of the true edges it has
 # 41<!-- scan: * true edges ±3 --> %. L1 brings back 87<!-- DnCNN, L1: * true edges ±6 --> % of them; and its page is
 # rougher than the original, 126<!-- DnCNN, L1: sharpness ±10 --> %, since the paper is not even and remains of the dots
 # are left (plainest in the picture: choose "Fit"). With features it is
-# 89<!-- DnCNN, L1 + features: * true edges ±6 --> % and 131<!-- DnCNN, L1 + features: sharpness ±10 --> %: a little more
-# of both, edges and dirt. With most edges back already, there is little to win for a loss that rewards detail. It is
-# meant for what is *lost*, as in part 5. Whether a reader likes one
-# page better, none of these numbers can tell, and the board least of all.
+# 89<!-- DnCNN, L1 + features: * true edges ±6 --> % and 131<!-- DnCNN, L1 + features: sharpness ±10 --> %: a little more of both, edges and dirt. With most edges back
+# already, there is little to win for a loss that rewards detail. It is meant for what is *lost*, as in part 5. Whether
+# a reader likes one page better, none of these numbers can tell, and the board least of all.
 #
 # ## What you have done
 # %%

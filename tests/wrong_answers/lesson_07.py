@@ -49,7 +49,7 @@ _WRONG_CHANNEL = {
     "not pooled": ([(_MEAN, "x")], "is the mean over height and width missing?"),
     "pooled over the maps": (
         [(_MEAN, "x.mean(dim=1, keepdim=True)")],
-        "weights raised RuntimeError",
+        "are the means over the right axes?",
     ),
     "two axes lost": (
         [(_WEIGHTS, "torch.sigmoid(self.excite(few))[:, :, 0, 0]")],
@@ -127,6 +127,13 @@ _LARGEST = "x.max(dim=1, keepdim=True).values"
 _WRONG_SPATIAL = {
     "no bias": ([("padding=kernel // 2)", "padding=kernel // 2, bias=False)")], "does the convolution lack its bias?"),
     "the mean alone": ([("nn.Conv2d(2,", "nn.Conv2d(1,"), (_BOTH, "average")], "it take one map only?"),
+    "over height and width": (
+        [
+            ("x.mean(dim=1, keepdim=True)", "x.mean(dim=(2, 3), keepdim=True)"),
+            (_LARGEST, "x.amax(dim=(2, 3), keepdim=True)"),
+        ],
+        "are the means over the right axes?",
+    ),
     "two maps of weights": ([("nn.Conv2d(2, 1,", "nn.Conv2d(2, 2,")], "does it make two maps?"),
     "kernel ignored": ([(_CONV, "nn.Conv2d(2, 1, 7, padding=3)")], "is `kernel` ignored?"),
     "kernel 3": ([("kernel=7", "kernel=3")], "is the kernel 3 x 3?"),
@@ -168,6 +175,24 @@ class SpatialAttention(nn.Module):
 
     def forward(self, features):
         return self.weights(features).mul(features)
+""",
+    "parameters of its own": """
+import torch
+from torch.nn import Module, Parameter
+from torch.nn.functional import conv2d
+
+class SpatialAttention(Module):
+    def __init__(self, kernel=7):
+        super().__init__()
+        self.b = Parameter(torch.zeros(1))
+        self.w = Parameter(torch.randn(1, 2, kernel, kernel) / kernel)
+
+    def weights(self, maps):
+        described = [reduce(maps, 1, keepdim=True) for reduce in (torch.mean, torch.amax)]
+        return conv2d(torch.hstack(described), self.w, self.b, padding=self.w.shape[-1] // 2).sigmoid()
+
+    def forward(self, maps):
+        return torch.mul(maps, self.weights(maps))
 """,
     "written into a tensor": """
 import torch.nn as nn
