@@ -1,5 +1,7 @@
 """What lesson 6 asks: windows of pairs of two sizes, turns, CutBlur, and degradations drawn at random."""
 
+import re
+
 import numpy as np
 
 from course_utils.exercises import Exercise
@@ -230,20 +232,29 @@ def crop_error_problem(evidence, expected):
         _, sentence = _places(evidence, expected, name)
         if sentence:
             return sentence
-    high = expected["code"].shape[0]
-    wrong = {
-        "too large": f"a window of {high + 1} from an image {high} pixels high",
-        "other size": "a clean image that is a column narrower than the degraded one",
-        "other scale": "a clean image that is not `scale` times as large",
+    high, wide = expected["code"].shape
+    large_high, large_wide = expected["large code"].shape
+    wrong = {  # question -> what is asked, the number(s) one of which the message has to name, in words
+        "too large": (f"a window of {high + 1} from an image {high} pixels high", {high + 1}, f"{high + 1}"),
+        "other size": (
+            "a clean image that is a column narrower than the degraded one",
+            {wide - 1},
+            f"clean is {high} x {wide - 1}",
+        ),
+        "other scale": (
+            "a clean image that is not `scale` times as large",
+            {large_high, large_wide},
+            f"clean is {large_high} x {large_wide}",
+        ),
     }
-    for name, what in wrong.items():
+    for name, (what, sizes, words) in wrong.items():
         found = evidence.get(name)
         if not isinstance(found, str) or found.startswith("returned"):
             return f"{what} gave no error, and patches came; raise a CourseError that says what is wrong"
         if not found.startswith("CourseError"):
             return f"{what} raised {found[:60]}; raise a CourseError that says what is wrong"
-        if len(found) < 25:
-            return f"{what}: the CourseError says {found[12:]!r}; name the sizes, so that one can find the mistake"
+        if not sizes & {int(digits) for digits in re.findall("[0-9]{1,9}", found)}:
+            return f"{what}: the CourseError says {found[13:53]!r}; name the sizes ({words}), to help find the mistake"
     return None
 
 
@@ -267,7 +278,10 @@ PAIRED_CROP = Exercise(
         claim("both images get the same window", crop_window_problem, points=2),
         claim("with a scale the clean window stands at scale times the place", crop_scale_problem, points=2),
         claim("every window that fits comes up, to the last row and column", crop_everywhere_problem),
-        claim("a window that does not fit, or a clean image of another size, is a CourseError", crop_error_problem),
+        claim(
+            "a window that does not fit, or a clean image of another size, is a CourseError that names the sizes",
+            crop_error_problem,
+        ),
         claim("all chance comes from rng: the same state gives the same window", crop_chance_problem),
         claim("the same holds for tall grey images at scale 2", crop_tall_problem, points=2, hidden=True),
     ),
@@ -686,9 +700,10 @@ def probe_random_pipeline(answer, rng):
     import torch
 
     codes = rng.permutation(np.arange(10, 100))[:4]
-    seeds = [int(seed) for seed in rng.integers(2**32, size=7)]
+    seeds = [int(seed) for seed in rng.integers(2**32, size=10)]
     stages = [_writes(int(code)) for code in codes]
-    grey, batch = (torch.zeros(*shape, 2, 2, dtype=torch.float64) for shape in ((1,), (8, 1)))  # 8 digits fit
+    shapes = ((1,), (8, 1), (6, 3))
+    grey, batch, colours = (torch.zeros(*shape, 2, 2, dtype=torch.float64) for shape in shapes)  # 8 digits fit
     evidence = {"codes": codes}
     numbers = lambda pipeline, seed, count, x=grey: _numbers(pipeline, np.random.default_rng(seed), count, x)
     with undisturbed(rng):
@@ -699,27 +714,91 @@ def probe_random_pipeline(answer, rng):
         strong = lambda: answer([_adds(int(codes[0])), _adds(int(codes[1]))], chance=1.0)
         ask(evidence, "strengths", lambda: numbers(strong(), seeds[3], 20))
         ask(evidence, "strengths again", lambda: numbers(strong(), seeds[3], 20))
+        ask(evidence, "kept", lambda: _strengths(lambda: answer([_notes(0), _notes(1)]), seeds[7:9], grey))
         ask(evidence, "drawn", lambda: _drawn(answer(stages), np.random.default_rng(seeds[4]), grey))
         ask(evidence, "twice", lambda: numbers(answer(stages[:2] + stages[:2]), seeds[5], 2))
-        both = lambda: answer(stages[:3], chance=0.7, shuffle=True)
-        ask(evidence, "batch", lambda: array(both()(batch.clone(), np.random.default_rng(seeds[6]))))
-        ask(evidence, "one by one", lambda: numbers(both(), seeds[6], 8))
+        half, both = lambda: answer(stages[:3], chance=0.5), lambda: answer(stages[:3], chance=0.7, shuffle=True)
+        _ask_batch(evidence, "batch", half, batch, seeds[6])
+        _ask_batch(evidence, "colours", both, colours, seeds[9])
+        ask(evidence, "axes", lambda: array(answer([_axes])(batch.clone(), np.random.default_rng(seeds[6]))))
     return evidence
+
+
+def _ask_batch(evidence, name, make, x, seed):
+    """Run a pipeline on a batch, and a new one on its images, one after the other from the same state of rng."""
+    ask(evidence, name, lambda: array(make()(x.clone(), np.random.default_rng(seed))))
+    ask(evidence, f"{name} one by one", lambda: _numbers(make(), np.random.default_rng(seed), len(x), x[0]))
+
+
+STAGE = "a stage is called with rng first, and gives the degradation"
+DEGRADATION = "a degradation is called with (x, rng)"
+
+
+def _stage(degradation_of):
+    """A stage whose degradation is degradation_of(rng); both say how they are called where they are called wrongly."""
+
+    def stage(rng=None, *more):
+        if more or rng is None or hasattr(rng, "dim"):
+            raise TypeError(STAGE)
+        degrade = degradation_of(rng)
+
+        def degradation(x=None, rng=None, *more):
+            if more or rng is None or not hasattr(x, "dim"):
+                raise TypeError(DEGRADATION)
+            return degrade(x, rng)
+
+        return degradation
+
+    return stage
 
 
 def _writes(code):
     """A stage of no strength whose degradation appends its two digits to the number that an image holds."""
-    return lambda rng: lambda x, rng: 100 * x + code
+    return _stage(lambda rng: lambda x, rng: 100 * x + code)
 
 
 def _adds(code):
     """A stage that draws its strength, and whose degradation draws once more: it adds code + both."""
 
-    def stage(rng):
+    def degradation_of(rng):
         strength = float(rng.random()) / 4
         return lambda x, rng: x + code + strength + float(rng.random()) / 4
 
-    return stage
+    return _stage(degradation_of)
+
+
+def _notes(place):
+    """A stage that draws its strength, and whose degradation writes it into the image's value of this place."""
+
+    def degradation_of(rng):
+        strength = float(rng.random())
+
+        def degrade(x, rng):
+            y = x.clone()
+            y[..., 0, place] = strength
+            return y
+
+        return degrade
+
+    return _stage(degradation_of)
+
+
+def _axes(rng):
+    """A stage whose degradation adds the number of axes of what it is given."""
+    return lambda x, rng: x + x.dim()
+
+
+def _strengths(make, seeds, x):
+    """The two strengths of images (4, 2): two states through one pipeline, then each through a new one."""
+    one, other = (lambda seed=seed: np.random.default_rng(seed) for seed in seeds)
+    pipeline = make()
+    found = []
+    for each, rng in ((pipeline, one()), (pipeline, other()), (make(), one()), (make(), other())):
+        y = array(each(x.clone(), rng))
+        if isinstance(y, str) or y.shape != x.shape:
+            return y if isinstance(y, str) else f"returned an image of shape {y.shape}, from one of {tuple(x.shape)}"
+        found.append(y[0, 0])
+    return np.array(found)
 
 
 def _numbers(pipeline, rng, count, x):
@@ -790,6 +869,9 @@ def _stages_of(evidence, expected, name, call, count):
 def order_problem(evidence, expected):
     call = "a pipeline of four stages"
     sequences, sentence = _stages_of(evidence, expected, "in order", call, 4)
+    if sentence and STAGE in sentence:
+        well = isinstance(evidence.get("drawn"), np.ndarray)
+        return f"{sentence}; {'apply those of self.draw(rng), not self.stages' if well else 'in draw: stage(rng)'}"
     if sentence:
         return sentence
     if all(each == (0, 1, 2, 3) for each in sequences):
@@ -817,6 +899,13 @@ def strength_problem(evidence, expected):
         return f"{call}: {came}: each stage once, each with the rng that came"
     if len(set(np.round(found, 9))) < len(found):
         return f"{call}: images have the same strengths; draw them anew for each image, in __call__, not in __init__"
+    kept, sentence = _found(evidence, expected, "kept", call)
+    if sentence:
+        return sentence
+    if (kept[0] == kept[1]).any():
+        alike = "the strengths of the second image are those of the first"
+        own = (kept[0] != kept[2]).any() or (kept[0] == kept[3]).any()
+        return f"{alike}{', whatever rng is' if own else ''}: call stage(rng) in draw, not once for all"
     again = evidence.get("strengths again")
     if not isinstance(again, np.ndarray) or not np.array_equal(again, found):
         return f"{call}: one state of rng gave two results: hand on the rng that came, to stage and degradation"
@@ -885,9 +974,10 @@ def draw_problem(evidence, expected):
     return f"{call}: its degradations are not those of the stages in their order"
 
 
-def batch_problem(evidence, expected):
-    call = "a pipeline with a batch of 8 images"
-    found, wanted = evidence.get("batch"), expected["batch"]
+def batch_problem(evidence, expected, name="batch", kind="images"):
+    wanted = expected[name]
+    call = f"a pipeline with a batch of {len(wanted)} {kind}"
+    found = evidence.get(name)
     sentence = trouble(found, call, "a batch")
     if sentence or not isinstance(found, np.ndarray) or found.shape != wanted.shape:
         return sentence or f"{call} gave the shape {getattr(found, 'shape', None)}, expected {wanted.shape}"
@@ -895,11 +985,23 @@ def batch_problem(evidence, expected):
     if not (found == numbers[:, None, None, None]).all() or not _sequences(numbers, expected["codes"][:3]):
         return f"{call}: an image holds {numbers[0]:g}, which the stages cannot give"
     if len(set(numbers.tolist())) == 1:
-        return f"{call}: all images got the same; each draws its own"
-    single, sentence = _found(evidence, expected, "one by one", "a pipeline with one image after the other")
+        axes = evidence.get("axes")
+        whole = isinstance(axes, np.ndarray) and (axes == 4).all()
+        if whole:
+            return f"{call}: the stages got the whole batch; where x.dim() == 4, call self(image, rng) for each image"
+        return f"{call}: all images got the same; draw anew for each image of the batch"
+    single, sentence = _found(evidence, expected, f"{name} one by one", "a pipeline with one image after the other")
     if sentence or np.array_equal(numbers, single):
         return sentence
     return f"{call}: it is not what its images get one after the other from the same rng"
+
+
+def together_problem(evidence, expected):
+    sentence = batch_problem(evidence, expected, "colours", "colour images, with chance and shuffle")
+    if sentence:
+        return sentence
+    orders = _sequences(evidence["colours"][:, 0, 0, 0], expected["codes"][:3])
+    return "a stage ran twice in one image" if any(len(set(each)) < len(each) for each in orders) else None
 
 
 RANDOM_PIPELINE = Exercise(
@@ -912,9 +1014,10 @@ RANDOM_PIPELINE = Exercise(
         claim("all stages run, in the order given, each on what the one before it gave", order_problem),
         claim("strengths are drawn anew for each image, and all chance comes from rng", strength_problem, points=2),
         claim("each stage takes part with the given chance, whatever the others do", chance_of_stage_problem),
-        claim("with shuffle=True each order is equally likely", shuffle_problem, points=2),
+        claim("with shuffle=True each order is equally likely", shuffle_problem),
         claim("draw(rng) gives the degradations of one image as a list", draw_problem),
-        claim("in a batch each image draws its own", batch_problem, points=2, hidden=True),
+        claim("in a batch each image draws its own", batch_problem),
+        claim("chance and shuffle hold together, in a batch of colour images", together_problem, points=2, hidden=True),
     ),
     hints=(
         "Two steps: `draw` decides, `__call__` does. A stage is a function of rng that returns a degradation; a "

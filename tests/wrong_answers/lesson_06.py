@@ -74,6 +74,19 @@ _WRONG_CROP = {
         [('CourseError(f"a window of {size} does not fit {height} x {width}")', 'CourseError("no")')],
         "name the sizes",
     ),
+    "no size of the window named": (
+        [('CourseError(f"a window of {size} does not fit {height} x {width}")', 'CourseError("sizes do not fit")')],
+        "says 'sizes do not fit'; name the sizes",
+    ),
+    "no sizes of the images named": (
+        [
+            (
+                'CourseError(f"clean is {tuple(clean.shape)}, degraded {tuple(degraded.shape)}, the scale {scale}")',
+                'CourseError("the sizes of degraded and clean do not fit")',
+            )
+        ],
+        "name the sizes (clean is",
+    ),
     "a generator of its own": (
         [("    top =", "    rng = __import__('numpy').random.default_rng(len(clean))\n    top =")],
         "draw the place from rng",
@@ -126,6 +139,25 @@ def paired_crop(degraded, clean, size, rng, scale=1):
     degraded = degraded.narrow(1, y, size).narrow(2, x, size)
     clean = clean.narrow(1, y * scale, size * scale).narrow(2, x * scale, size * scale)
     return [degraded, clean]
+""",
+    "divmod of one draw": """
+from course_utils.files import CourseError
+
+def paired_crop(degraded, clean, size, rng, scale=1):
+    (H, W), (big_H, big_W) = degraded.shape[-2:], clean.shape[-2:]
+    if H * scale != big_H:
+        raise CourseError(f"{big_H} rows are not {scale} times {H}")
+    if W * scale != big_W:
+        raise CourseError(f"{big_W} columns are not {scale} times {W}")
+    free_rows, free_columns = H - size + 1, W - size + 1
+    if free_rows < 1 or free_columns < 1:
+        raise CourseError(f"{H} x {W} pixels are too few for {size} x {size}")
+    row, column = divmod(int(rng.integers(free_rows * free_columns)), free_columns)
+    pair = []
+    for image, zoom in ((degraded, 1), (clean, scale)):
+        part = image[..., row * zoom :, column * zoom :]
+        pair.append(part[..., : size * zoom, : size * zoom])
+    return tuple(pair)
 """,
 }
 
@@ -493,7 +525,66 @@ _WRONG_PIPELINE = {
         [("x = degradation(x, rng)", "x = degradation(x, __import__('numpy').random.default_rng())")],
         "hand on the rng that came, to stage and degradation",
     ),
-    "the stages themselves": ([("drawn.append(stage(rng))", "drawn.append(stage)")], "raised TypeError"),
+    "drawn in __init__": (
+        [
+            (
+                "self.stages = stages",
+                "self.degradations = [stage(__import__('numpy').random.default_rng(3)) for stage in stages]",
+            ),
+            ("for stage in self.stages:", "for degradation in self.degradations:"),
+            ("drawn.append(stage(rng))", "drawn.append(degradation)"),
+        ],
+        "those of the first, whatever rng is: call stage(rng) in draw",
+    ),
+    "drawn at the first call and kept": (
+        [
+            ("        self.chance = chance\n", "        self.chance = chance\n        self.kept = None\n"),
+            (
+                "        for stage in self.stages:\n",
+                "        if self.kept is None:\n            self.kept = [stage(rng) for stage in self.stages]\n"
+                "        for degradation in self.kept:\n",
+            ),
+            ("drawn.append(stage(rng))", "drawn.append(degradation)"),
+        ],
+        "those of the first: call stage(rng) in draw, not once for all",
+    ),
+    "the stages themselves": (
+        [("drawn.append(stage(rng))", "drawn.append(stage)")],
+        "a stage is called with rng first, and gives the degradation; in draw: stage(rng)",
+    ),
+    "stages as degradations": (
+        [("in self.draw(rng):", "in self.stages:")],
+        "a stage is called with rng first, and gives the degradation; apply those of self.draw(rng)",
+    ),
+    "a degradation without rng": (
+        [("x = degradation(x, rng)", "x = degradation(x)")],
+        "a degradation is called with (x, rng)",
+    ),
+    "no batch": (
+        [
+            (
+                "        if x.dim() == 4:\n            return torch.stack([self(image, rng) for image in x])\n",
+                "",
+            )
+        ],
+        "the stages got the whole batch",
+    ),
+    "one draw for a batch": (
+        [
+            (
+                "            return torch.stack([self(image, rng) for image in x])\n",
+                "            images, drawn = list(x), self.draw(rng)\n"
+                "            for degradation in drawn:\n"
+                "                images = [degradation(image, rng) for image in images]\n"
+                "            return torch.stack(images)\n",
+            )
+        ],
+        "all images got the same",
+    ),
+    "a list for a batch": (
+        [("torch.stack([self(image, rng) for image in x])", "[self(image, rng) for image in x]")],
+        "returned a list; a batch is expected",
+    ),
     "draw gives a generator": (
         [("        return drawn\n", "        return iter(drawn)\n")],
         "returned a list_iterator",
@@ -554,6 +645,31 @@ class RandomPipeline:
         if len(x.shape) > 3:
             return torch.stack(tuple(self(one, rng) for one in x))
         return reduce(lambda image, degrade: degrade(image, rng), self.draw(rng), x)
+""",
+    "a module": """
+import torch
+
+class RandomPipeline(torch.nn.Module):
+    def __init__(self, stages, chance=1.0, shuffle=False):
+        super().__init__()
+        self.makers, self.probability, self.mixed_up = list(stages), chance, shuffle
+
+    def draw(self, rng):
+        kept = [maker for maker in self.makers if rng.random() < self.probability]
+        if self.mixed_up and kept:
+            kept = [kept[k] for k in rng.choice(len(kept), size=len(kept), replace=False)]
+        return [maker(rng) for maker in kept]
+
+    def forward(self, x, rng):
+        if x.ndim == 3:
+            todo = self.draw(rng)
+            while todo:
+                x = todo.pop(0)(x, rng)
+            return x
+        y = torch.empty_like(x)
+        for n in range(x.shape[0]):
+            y[n] = self.forward(x[n], rng)
+        return y
 """,
 }
 
