@@ -14,7 +14,7 @@ help:
 	@echo "make lab         open the lessons in JupyterLab"
 	@echo "make test        run the tests"
 	@echo "make lessons     rebuild the notebooks from lessons/source"
-	@echo "make figures     run all lessons in full and keep what they measured (lessons/measured.json): 20 minutes"
+	@echo "make figures     run all lessons in full and keep what they measured (lessons/measured.json): 17 minutes"
 	@echo "make lint        ruff, and the check that the notebooks match their sources"
 	@echo "make colab-test  the tests again, with exactly the package versions that Google Colab has"
 	@echo "make wheel       the wheel that the first cell of a lesson installs (dist/)"
