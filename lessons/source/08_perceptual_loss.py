@@ -353,7 +353,8 @@ class L1Perceptual(nn.Module):
 
     def __init__(self, network, weight=0.1, layers=("relu1_2", "relu2_2", "relu3_1")):
         super().__init__()
-        self.network, self.weight, self.layers = network, weight, layers
+        self.network = network  # a part of this module: it goes along to a GPU
+        self.weight, self.layers = weight, layers
 
     def forward(self, predicted_noise, degraded, clean):
         """R(y), y and x, each (N, 3, H, W) -> a scalar tensor, float32."""
